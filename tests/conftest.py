@@ -6,7 +6,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 from jaxtyping import install_import_hook
 
-_hook = install_import_hook("pushforward", "beartype.beartype")
+import tests.typecheck  # noqa: F401  (the hook finds it by name)
+
+_hook = install_import_hook("pushforward", "tests.typecheck.checker")
 
 import pytest
 import torch

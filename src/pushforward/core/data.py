@@ -1,7 +1,7 @@
 """What `fit` asks of data: rows by number. Not an interface to subclass; anything with these methods will do."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ class Batch:
         return replace(self, x=self.x.to(device), condition=None if self.condition is None else self.condition.to(device))
 
 
+@runtime_checkable
 class Data(Protocol):
     """A data set that lies in memory or draws its rows by number."""
 

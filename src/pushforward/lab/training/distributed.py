@@ -1,5 +1,6 @@
 """One process or many: PyTorch's own DistributedDataParallel, joined when `torchrun` started us."""
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ class World:
             if where.type == "cuda":
                 torch.cuda.set_device(where)
             dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+            atexit.register(dist.destroy_process_group)
         return cls(dist.get_rank(), dist.get_world_size(), where)
 
     def share(self, rows: int) -> tuple[int, int]:
@@ -42,8 +44,7 @@ class World:
         """Average the gradients of `step` over the processes."""
         if self.size == 1:
             return step
-        # Buffers are functions of the data seen by all, or fixed: nothing to broadcast.
-        return DistributedDataParallel(step, broadcast_buffers=False, find_unused_parameters=unused)
+        return DistributedDataParallel(step, find_unused_parameters=unused)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """Mean of a tensor over the processes."""
@@ -59,6 +60,11 @@ class World:
         told = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.broadcast(told, 0)
         return float(told)
+
+    def wait(self) -> None:
+        """Until every process is here, so that none leaves while another still needs it."""
+        if self.size > 1:
+            dist.barrier()
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so."""

@@ -90,8 +90,10 @@ def _train(run: "_Run", callbacks: Sequence[Callback], interrupted: Callable[[],
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         run.pending[0] += loss.detach()
-        if s.clip:
-            run.pending[1] += nn.utils.clip_grad_norm_(parameters, s.clip, foreach=True)
+        norm = nn.utils.clip_grad_norm_(parameters, s.clip or float("inf"), foreach=True)
+        run.pending[1] += norm
+        # The fused optimiser leaves the weights alone where this is 1, on the device itself: no wait for the answer.
+        optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         for group in optimiser.param_groups:
             group["lr"] = s.learning_rate * run.guard.rate * rate(run.step, run.plan, s.warmup)
         optimiser.step()
@@ -301,6 +303,7 @@ class _Run:
         self.model.eval()
         if self.out is not None and self.world.rank == 0:
             save(self.model, self.out, about=self.about)
+        self.world.wait()
 
     def _save_best(self) -> None:
         own = {name: value.detach().clone() for name, value in self.average.live.items()}

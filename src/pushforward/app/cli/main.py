@@ -1,0 +1,160 @@
+"""The command line: a face of `lab/runs`, with no logic of its own.
+
+Exit codes: 0 done, 2 the user's mistake in one sentence on stderr, 130 interrupted and saved, 1 ours.
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pushforward.core.errors import UserError
+
+app = typer.Typer(name="pushforward", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Generative models: fit, sample and score tables, images and sets of functions.")  # fmt: skip
+
+
+def sentences(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn the user's mistakes into one sentence and exit code 2, an interruption into 130."""
+
+    @functools.wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            typer.echo(f"pushforward: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("pushforward: interrupted", err=True)
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
+@app.command()
+@sentences
+def fit(
+    data: Annotated[str | None, typer.Argument(help="A recipe, a named data set, or a path: csv, tsv, parquet, npz, npy, folder of images.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model of `pushforward list`; by default one that fits the data.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/NAME.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget in minutes.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same losses.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; by default the GPU where there is one.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any field of the model, the training or the data; repeat it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    report: Annotated[bool, typer.Option(help="Evaluate and write report.html at the end.")] = True,
+) -> None:
+    """Fit a model to data, into a run folder with the model, its metrics and a report."""
+    from pushforward.core.errors import ConfigError
+    from pushforward.lab import runs
+
+    if resume:
+        if out is None:
+            raise ConfigError("expected the run to go on with, got none; give it by --out RUN")
+        if model is not None or set_:
+            raise ConfigError("expected no --model or --set with --resume, since the run keeps its own; leave them out or fit anew")
+        folder, history = runs.resume(out, minutes=minutes, steps=steps, device=device)
+    else:
+        if data is None:
+            raise ConfigError("expected a recipe, a named data set or a path, got none; `pushforward list` shows what there is")
+        from pushforward.lab.runs.config import split_assignments
+
+        folder, history = runs.start(data, model=model, out=out, minutes=minutes, steps=steps, seed=seed, device=device,
+                                     changes=split_assignments(set_ or []))  # fmt: skip
+    steps_done = history.records[-1]["step"] if history.records else 0
+    typer.echo(f"model   {folder / 'model.safetensors'}  (best of {steps_done:,} steps: step {history.best_step:,}, "
+               f"held-out loss {history.best_held_out_loss:.4f})")  # fmt: skip
+    if history.stopped == "interrupted":
+        typer.echo(f"interrupted and saved; go on with: pushforward fit --resume --out {folder}", err=True)
+        raise typer.Exit(130)
+    if report:
+        typer.echo(f"report  {runs.open_run(folder, device).report()}")
+
+
+@app.command()
+@sentences
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
+    output: Annotated[Path | None, typer.Option("-o", help="A file (.csv, .npy, .npz, .png) or, for images, a folder.")] = None,
+    given: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A condition: a column's value, or label=NAME; repeat it.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
+    device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
+) -> None:
+    """Draw samples from a run."""
+    from pushforward.lab import runs
+    from pushforward.lab.runs.config import split_assignments
+
+    _, path = runs.draw(runs.open_run(run, device), n, out=output, seed=seed, given=split_assignments(given or []))
+    typer.echo(f"samples {path}")
+
+
+@app.command()
+@sentences
+def score(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Annotated[str, typer.Argument(help="A named data set or a path.")],
+    output: Annotated[Path | None, typer.Option("-o", help="A csv file for the score of every row.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
+) -> None:
+    """Score every row of DATA: log probability in nats."""
+    from pushforward.lab import runs
+    from pushforward.parts.data import write_csv
+
+    scores = runs.score(runs.open_run(run, device), data)
+    n = len(scores.log_prob)
+    spread = float(scores.log_prob.std()) / n**0.5 if n > 1 else float("nan")
+    typer.echo(f"mean log_prob {float(scores.log_prob.mean()):.4f} nats (std error {spread:.4f}, {n:,} rows, {scores.kind.replace('_', ' ')})")
+    if output is not None:
+        write_csv(output, *scores.columns())
+        typer.echo(f"scores  {output}")
+
+
+@app.command()
+@sentences
+def report(run: Annotated[Path, typer.Argument(help="A run folder.")],
+           device: Annotated[str | None, typer.Option(help="Where to compute.")] = None) -> None:  # fmt: skip
+    """Evaluate a run on its test part and write report.html."""
+    from pushforward.lab import runs
+
+    typer.echo(f"report  {runs.open_run(run, device).report()}")
+
+
+@app.command("list")
+@sentences
+def list_() -> None:
+    """Show the recipes, the models and the data sets."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pushforward.lab.recipes import MODELS, RECIPES
+    from pushforward.parts.data import names
+
+    console = Console()
+    for title, columns, rows in (
+        ("Recipes", ("name", "what", "data", "minutes", "expected"),
+         [(r.name, r.summary, r.data, f"{r.minutes:g}", ", ".join(f"{e.name} {e.value:g} ± {e.tolerance:g}" for e in r.expected)) for r in RECIPES.values()]),
+        ("Models", ("name", "what", "takes"), [(m.name, m.summary, ", ".join(m.kinds)) for m in MODELS.values()]),
+        ("Data sets", ("name", "what", "here"), [(d.name, d.summary, "yes" if d.available else "set PUSHFORWARD_DATA") for d in names()]),
+    ):  # fmt: skip
+        table = Table(*columns, title=title, title_justify="left", box=None)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def run() -> None:
+    """Entry point of the `pushforward` command."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,128 @@
+"""The models that `fit` can build by name, with the kinds of data that each takes."""
+
+import importlib
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from pushforward.core.errors import ConfigError
+
+Kind = Literal["table", "images", "functions"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named model: the function that assembles it, and what it is for."""
+
+    name: str
+    function: str  # "package.module:function"
+    kinds: tuple[Kind, ...]
+    summary: str
+
+    def assemble(self) -> Callable[..., Any]:
+        """The function itself, imported now."""
+        module, _, name = self.function.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def options(self) -> Mapping[str, inspect.Parameter]:
+        """Its keyword arguments but those that come from the data or the run."""
+        parameters = inspect.signature(self.assemble()).parameters
+        taken = {"data", "features", "condition", "event_shape", "classes", "levels", "seed", "x_dim", "y_dim"}
+        return {name: parameter for name, parameter in parameters.items() if name not in taken}
+
+
+MODELS: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry("neural_spline", "pushforward.models.flows:neural_spline", ("table",), "rational-quadratic coupling flow; exact density of a table"),
+        Entry("realnvp", "pushforward.models.flows:realnvp", ("table",), "affine coupling flow; exact density of a table"),
+        Entry("v_diffusion", "pushforward.models.diffusion:v_diffusion", ("images", "table"), "diffusion on the cosine path, velocity prediction; images by class"),
+        Entry("ddpm", "pushforward.models.diffusion:ddpm", ("images", "table"), "denoising diffusion, noise prediction, linear schedule"),
+        Entry("flow_matching", "pushforward.models.diffusion:flow_matching", ("images", "table"), "straight path from noise to data, velocity prediction"),
+        Entry("conditional_neural_process", "pushforward.models.processes:conditional_neural_process", ("functions",), "few-shot regression on sets of functions"),
+    )
+}  # fmt: skip
+
+DEFAULTS: dict[Kind, str] = {"table": "neural_spline", "images": "v_diffusion", "functions": "conditional_neural_process"}
+
+
+def entry_for(name: str | None, kind: Kind) -> Entry:
+    """The named model, or the default for this kind of data; raises `ConfigError` for a name that does not fit."""
+    entry = MODELS.get(name or DEFAULTS[kind])
+    if entry is None:
+        raise ConfigError(f"expected a model among {', '.join(MODELS)}, got {name!r}{did_you_mean(name or '', list(MODELS))}")
+    if kind not in entry.kinds:
+        fitting = ", ".join(e.name for e in MODELS.values() if kind in e.kinds)
+        raise ConfigError(f"expected a model for {kind}, got {entry.name}, which takes {' or '.join(entry.kinds)}; choose among {fitting}")
+    return entry
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """A hint when `name` is close to something known."""
+    close = get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def parse_value(name: str, text: str, annotation: Any) -> Any:
+    """Read the text of `--set name=text` as the annotation says; raises `ConfigError` when it does not fit."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = {"none": None, "true": True, "false": False}.get(text.lower(), text)
+    for candidate in (value, text, _as_sequence(value, text)):
+        fitted = _fit(candidate, annotation)
+        if fitted is not _MISFIT:
+            return fitted
+    raise ConfigError(f"expected {name} to be {_words(annotation)}, got {text!r}; write for example --set {name}={_example(annotation)}")
+
+
+_MISFIT = object()
+
+
+def _as_sequence(value: Any, text: str) -> Any:
+    return [part.strip() for part in text.split(",")] if isinstance(value, str) else [value]
+
+
+def _fit(value: Any, annotation: Any) -> Any:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in (Any, inspect.Parameter.empty):
+        return value
+    if origin in (typing.Union, types.UnionType):
+        fitted = [_fit(value, a) for a in sorted(arguments, key=lambda a: a is str)]
+        return next((f for f in fitted if f is not _MISFIT), _MISFIT)
+    if origin is Literal:
+        return value if value in arguments else _MISFIT
+    if annotation in (None, type(None)):
+        return None if value is None else _MISFIT
+    if origin in (tuple, list, Sequence) or annotation in (tuple, list):
+        if not isinstance(value, list | tuple):
+            return _MISFIT
+        inner = arguments[0] if arguments else Any
+        fitted = [_fit(v, inner) for v in value]
+        return _MISFIT if any(f is _MISFIT for f in fitted) else tuple(fitted)
+    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if annotation in (int, str, bool) and type(value) is annotation:
+        return value
+    return _MISFIT
+
+
+def _words(annotation: Any) -> str:
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return text.replace("typing.", "").replace("collections.abc.", "")
+
+
+def _example(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return str(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return _example(arguments[0])
+    if origin in (tuple, list, Sequence):
+        return f"[{_example(arguments[0])},{_example(arguments[0])}]"
+    return {int: "64", float: "0.1", bool: "true"}.get(annotation, "name")
