@@ -120,7 +120,7 @@ def _train(run: "_Run", callbacks: Sequence[Callback], interrupted: Callable[[],
         run.history.add(record)
         for callback in callbacks:
             callback(record)
-        run.checkpoint(force=bool(stop))
+        run.checkpoint(force=bool(stop) or run.step == run.plan.total)
     run.history.stopped = stop or "budget"
 
 

@@ -1,0 +1,83 @@
+"""Draw samples from a saved model into a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.core.errors import ConfigError
+from pushforward.lab.plots import image_grid
+from pushforward.lab.training.files import write_beside
+from pushforward.parts.data import save_array, write_csv, write_images
+
+from .run import Run
+
+
+def draw(run: Run, n: int, *, out: str | Path | None = None, seed: int = 0, given: Mapping[str, str] | None = None) -> tuple[Tensor, Path]:
+    """Draw `n` samples, write them, and return them with the path.
+
+    The suffix of `out` says how: .csv, .npy or .npz for anything, .png for a grid of images, a folder for one PNG each.
+    `given` fixes the condition: values by column name, or `label` for images by class (which take turns without it).
+    """
+    if n < 1:
+        raise ConfigError(f"expected to draw at least 1 sample, got {n}")
+    if not hasattr(run.model, "sample"):
+        raise ConfigError(f"expected a model that samples, but {type(run.model).__name__} predicts functions; use `pushforward report`")
+    device = next(run.model.parameters()).device
+    condition = _condition(run, n, dict(given or {}))
+    generator = torch.Generator(device=device).manual_seed(seed)
+    if condition is None:
+        x = run.model.sample(n, generator=generator)
+    else:
+        x = run.model.sample((), condition.to(device), generator=generator)
+    x = x.cpu()
+    images = run.about.get("kind") == "images"
+    path = Path(out) if out is not None else run.folder / ("samples.png" if images else "samples.csv")
+    _write(path, x, run.about, condition)
+    return x, path
+
+
+def _write(path: Path, x: Tensor, about: dict[str, Any], condition: Tensor | None) -> None:
+    if about.get("kind") != "images":
+        names = list(about.get("columns", [f"x{i}" for i in range(x.shape[-1])]))
+        whole = x if condition is None else torch.cat([x, condition.to(x.dtype)], 1)
+        names += about.get("given", []) if condition is not None else []
+        if path.suffix.lower() in (".csv", ".tsv", ""):
+            write_csv(path if path.suffix else path / "samples.csv", whole, names)
+        else:
+            save_array(path, whole)
+        return
+    pixels = x.round().clamp(0, about["levels"] - 1).to(torch.uint8)
+    if path.suffix.lower() == ".png":
+        figure = image_grid(x, levels=about["levels"])
+        write_beside(path, lambda beside: figure.savefig(beside, format="png", dpi=150))
+    elif path.suffix == "":
+        write_images(path, pixels, levels=about["levels"])
+    else:
+        save_array(path, pixels)
+
+
+def _condition(run: Run, n: int, given: dict[str, str]) -> Tensor | None:
+    shape = run.model.condition_shape
+    if shape is None:
+        if given:
+            raise ConfigError(f"expected no condition, since the model was fitted without one, got {', '.join(given)}; leave --given out")
+        return None
+    if run.about.get("kind") == "images":
+        names = [str(name) for name in run.about.get("class_names") or range(run.about["classes"])]
+        if not given:
+            return torch.arange(n) % len(names)
+        label = given.get("label")
+        if set(given) != {"label"} or label not in names:
+            raise ConfigError(f"expected --given label=NAME with a name among {', '.join(names)}, got {given}")
+        return torch.full((n,), names.index(label))
+    names = list(run.about["given"])
+    if set(given) != set(names):
+        raise ConfigError(f"expected --given NAME=VALUE for {', '.join(names)}, got {', '.join(given) or 'none'}")
+    try:
+        values = [float(given[name]) for name in names]
+    except ValueError as error:
+        raise ConfigError(f"expected numbers for {', '.join(names)}, got {given}") from error
+    return torch.tensor(values).expand(n, len(names))

@@ -1,0 +1,61 @@
+"""`Run`: a run folder, opened. The model, what is known of its data, and how it was made."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pushforward.core.errors import DataError
+from pushforward.lab.report import report
+from pushforward.lab.training import History, load_with_about, read_history
+from pushforward.parts import data as pf_data
+
+from .config import Config
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished (or interrupted) run."""
+
+    folder: Path
+    config: Config
+    model: Any
+    about: dict[str, Any]
+
+    @property
+    def history(self) -> History:
+        """The records of its fit."""
+        return read_history(self.folder / "metrics.jsonl")
+
+    def parts(self) -> tuple[Any, Any, Any]:
+        """The data it was fitted on, split as it was: train, held-out, test."""
+        return split(load_data(self.config.data, self.config.data_options), self.config.seed)
+
+    def report(self) -> Path:
+        """Evaluate on the test part and write `report.html`; return its path."""
+        train, _, test = self.parts()
+        torch.manual_seed(self.config.seed)
+        page = report(self.model, train, test, self.history.records, seed=self.config.seed)
+        page.write(self.folder / "report.html")
+        return self.folder / "report.html"
+
+
+def open_run(folder: str | Path, device: str | None = None) -> Run:
+    """Open a run folder; raises `SavedFileError` when it is none, or holds no model yet."""
+    path = Path(folder)
+    config = Config.read(path)
+    model, about = load_with_about(path, device=device or "cpu")
+    return Run(path, config, model, about)
+
+
+def load_data(source: str, options: dict[str, Any]) -> Any:
+    """`pf.data.load` with options that came from JSON."""
+    return pf_data.load(source, **{name: tuple(v) if isinstance(v, list) else v for name, v in options.items()})
+
+
+def split(data: Any, seed: int) -> tuple[Any, Any, Any]:
+    """Eight tenths to train, a tenth held out for early stopping, a tenth for the test."""
+    if len(data) < 10:
+        raise DataError(f"expected at least 10 rows to fit (8 to train on, 1 to stop by, 1 to test), got {len(data)}; give more data")
+    return data.split((0.8, 0.1, 0.1), seed)
