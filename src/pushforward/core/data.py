@@ -19,7 +19,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move to a device."""
-        return replace(self, x=self.x.to(device), condition=None if self.condition is None else self.condition.to(device))
+        return replace(
+            self, x=self.x.to(device), condition=None if self.condition is None else self.condition.to(device)
+        )
 
 
 @runtime_checkable

@@ -55,7 +55,9 @@ class Distribution(nn.Module):
                 generator: torch.Generator | None = None) -> Tensor:  # fmt: skip
         """`sample`, the same draws, with gradients to the parameters (reparameterised)."""
         if not self.reparameterised:
-            raise TypeError(f"{type(self).__name__} cannot be reparameterised; use sample and a score-function gradient")
+            raise TypeError(
+                f"{type(self).__name__} cannot be reparameterised; use sample and a score-function gradient"
+            )
         return self._draw(self._sample, shape, condition, generator)
 
     def rsample_and_log_prob(self, shape: int | Sequence[int] = (), condition: Tensor | None = None, *,

@@ -33,8 +33,8 @@ class Path:
     def derivatives(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """alpha, sigma and their derivatives in t."""
         one = torch.ones_like(t)
-        alpha, d_alpha = torch.func.jvp(self.alpha, (t,), (one,))
-        sigma, d_sigma = torch.func.jvp(self.sigma, (t,), (one,))
+        alpha, d_alpha, *_ = torch.func.jvp(self.alpha, (t,), (one,))
+        sigma, d_sigma, *_ = torch.func.jvp(self.sigma, (t,), (one,))
         return alpha, sigma, d_alpha, d_sigma
 
     def log_snr(self, t: Tensor) -> Tensor:
@@ -71,7 +71,9 @@ class Path:
         return x_t * ((c * b - d * a) / determinant) + value * ((d * alpha - c * sigma) / determinant)
 
 
-def _combination(name: Prediction, alpha: Tensor, sigma: Tensor, d_alpha: Tensor, d_sigma: Tensor) -> tuple[Tensor, Tensor]:
+def _combination(
+    name: Prediction, alpha: Tensor, sigma: Tensor, d_alpha: Tensor, d_sigma: Tensor
+) -> tuple[Tensor, Tensor]:
     """(a, b) with name = a data + b noise."""
     zero, one = torch.zeros_like(alpha), torch.ones_like(alpha)
     if name == "data":

@@ -33,7 +33,7 @@ def register(cls: T) -> T:
         bound.apply_defaults()
         initialise(self, *args, **kwargs)
         # object.__setattr__: frozen dataclasses and nn.Module alike, and no module is registered twice.
-        object.__setattr__(self, "_arguments", {k: v for k, v in list(bound.arguments.items())[1:]})
+        object.__setattr__(self, "_arguments", dict(list(bound.arguments.items())[1:]))
 
     cls.__init__ = remember  # type: ignore[misc]
     CONSTRUCTORS[name] = cls
@@ -66,7 +66,9 @@ def build(description: Any, tensors: dict[str, Tensor]) -> Any:
         return description
     if set(description) == {"tensor"}:
         if description["tensor"] not in tensors:
-            raise SavedFileError(f"expected a tensor named {description['tensor']} in the file, found none; the file is damaged")
+            raise SavedFileError(
+                f"expected a tensor named {description['tensor']} in the file, found none; the file is damaged"
+            )
         return tensors[description["tensor"]]
     if set(description) == {"dict"}:
         return {k: build(v, tensors) for k, v in description["dict"].items()}

@@ -17,7 +17,9 @@ def as_size(shape: int | Sequence[int]) -> Size:
 def require_tensor(value: object, name: str) -> Tensor:
     """Return `value` if it is a tensor; otherwise say how to make it one."""
     if not isinstance(value, Tensor):
-        raise ShapeError(f"expected {name} as a torch.Tensor, got {type(value).__name__}; wrap it with torch.as_tensor({name})")
+        raise ShapeError(
+            f"expected {name} as a torch.Tensor, got {type(value).__name__}; wrap it with torch.as_tensor({name})"
+        )
     return value
 
 
@@ -35,7 +37,9 @@ def flatten_batch(x: Tensor, event_shape: Size, name: str = "x") -> tuple[Tensor
     return x.reshape(math.prod(batch), *event_shape), batch
 
 
-def flatten_condition(condition: Tensor | None, expected: Size | None, batch: Size, optional: bool = False) -> Tensor | None:
+def flatten_condition(
+    condition: Tensor | None, expected: Size | None, batch: Size, optional: bool = False
+) -> Tensor | None:
     """Broadcast a condition `(*batch, *condition_shape)` against `batch` and flatten it to `(n, *condition_shape)`.
 
     `expected` is None for a model that takes no condition. Raises `ShapeError` for a condition that is missing,
@@ -49,13 +53,17 @@ def flatten_condition(condition: Tensor | None, expected: Size | None, batch: Si
     if condition is None:
         if optional:
             return None
-        raise ShapeError(f"expected a condition of shape (*batch, {', '.join(map(str, expected))}), got none; pass condition=")
+        raise ShapeError(
+            f"expected a condition of shape (*batch, {', '.join(map(str, expected))}), got none; pass condition="
+        )
     flat, own_batch = flatten_batch(condition, expected, "condition")
     try:
         torch.broadcast_shapes(own_batch, batch)
         full = flat.reshape(*own_batch, *expected).expand(*batch, *expected)
     except RuntimeError:
-        raise ShapeError(f"expected a condition whose batch shape broadcasts to {tuple(batch)}, got {tuple(own_batch)}") from None
+        raise ShapeError(
+            f"expected a condition whose batch shape broadcasts to {tuple(batch)}, got {tuple(own_batch)}"
+        ) from None
     return full.reshape(math.prod(batch), *expected)
 
 
@@ -74,5 +82,7 @@ def match_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
     if not x.is_floating_point():
         return x.to(dtype)
     if x.dtype != dtype:
-        raise ShapeError(f"expected x of dtype {dtype}, got {x.dtype}; convert it with x.to({dtype}) or the model with model.to({x.dtype})")
+        raise ShapeError(
+            f"expected x of dtype {dtype}, got {x.dtype}; convert it with x.to({dtype}) or the model with model.to({x.dtype})"
+        )
     return x

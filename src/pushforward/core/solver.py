@@ -26,5 +26,7 @@ class Solver:
         """What is carried from step to step (a first stage to reuse, say); `(n, ...)` tensors, or None."""
 
     @abstractmethod
-    def step(self, terms: Sequence[Term], t0: Tensor, t1: Tensor, y0: Tensor, state: Any) -> tuple[Tensor, Tensor | None, Any]:
+    def step(
+        self, terms: Sequence[Term], t0: Tensor, t1: Tensor, y0: Tensor, state: Any
+    ) -> tuple[Tensor, Tensor | None, Any]:
         """Return `(y1, error, state)`; `error` estimates the local error `(n, *event)`, or is None."""

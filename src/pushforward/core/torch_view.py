@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 class TorchView(torch.distributions.Distribution):
     """`sample`, `rsample` and `log_prob` of a model at a fixed condition, with batch shape that of the condition."""
 
-    arg_constraints = {}  # noqa: RUF012  (the base class wants a plain dict)
-
     def __init__(self, model: "Distribution", condition: Tensor | None):
         batch, _ = model._batch_of((), condition)
         self.model, self.condition = model, condition
         super().__init__(batch, model.event_shape, validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, torch.distributions.constraints.Constraint]:
+        """None: the parameters are the model's own affair."""
+        return {}
 
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]

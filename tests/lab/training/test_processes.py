@@ -16,7 +16,9 @@ SCRIPT = "tests.lab.training.line_script"
 
 def launch(*command: str) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -72,7 +74,8 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_losses(tmp_path):
     give_up = time.monotonic() + 120
     try:
         while not whole.exists() or whole.read_text().count("\n") < len(resumed) + 1:
-            assert reference.poll() is None and time.monotonic() < give_up
+            assert reference.poll() is None
+            assert time.monotonic() < give_up
             time.sleep(0.01)
         reference.send_signal(signal.SIGINT)
         reference.communicate(timeout=60)
@@ -88,7 +91,17 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_losses(tmp_path):
 def test_two_processes_give_the_losses_of_one(tmp_path, batch):
     arguments = ("40", str(batch), "fresh", "0.0")  # dropout masks belong to a process, so none here
     finish(launch(SCRIPT, str(tmp_path / "one"), *arguments))
-    finish(launch("torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", SCRIPT, str(tmp_path / "two"), *arguments))
+    finish(
+        launch(
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node=2",
+            "-m",
+            SCRIPT,
+            str(tmp_path / "two"),
+            *arguments,
+        )
+    )
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert one.keys() == two.keys()
     for step, (loss, held_out) in one.items():

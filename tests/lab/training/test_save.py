@@ -21,7 +21,9 @@ def model():
 def test_round_trip(model, tmp_path, name):
     path = pf.save(model, tmp_path / name)
     assert torch.equal(pf.load(path).log_prob(line_data()), model.log_prob(line_data()))
-    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == (["model.pf"] if "." in name else ["model.json", "model.safetensors"])
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == (
+        ["model.pf"] if "." in name else ["model.json", "model.safetensors"]
+    )
 
 
 def test_double_precision_comes_back_as_it_was(model, tmp_path):
@@ -104,7 +106,7 @@ def test_a_forged_file_builds_nothing_but_registered_parts_of_the_right_shape(mo
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(SavedFileError, match="expected a saved file at .*, found none"):
+    with pytest.raises(SavedFileError, match=r"expected a saved file at .*, found none"):
         pf.load(tmp_path / "nothing.pf")
     with pytest.raises(SavedFileError, match=r"expected model.safetensors in the folder"):
         pf.load(tmp_path)

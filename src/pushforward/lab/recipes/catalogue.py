@@ -48,17 +48,25 @@ MODELS: dict[str, Entry] = {
     )
 }  # fmt: skip
 
-DEFAULTS: dict[Kind, str] = {"table": "neural_spline", "images": "v_diffusion", "functions": "conditional_neural_process"}
+DEFAULTS: dict[Kind, str] = {
+    "table": "neural_spline",
+    "images": "v_diffusion",
+    "functions": "conditional_neural_process",
+}
 
 
 def entry_for(name: str | None, kind: Kind) -> Entry:
     """The named model, or the default for this kind of data; raises `ConfigError` for a name that does not fit."""
     entry = MODELS.get(name or DEFAULTS[kind])
     if entry is None:
-        raise ConfigError(f"expected a model among {', '.join(MODELS)}, got {name!r}{did_you_mean(name or '', list(MODELS))}")
+        raise ConfigError(
+            f"expected a model among {', '.join(MODELS)}, got {name!r}{did_you_mean(name or '', list(MODELS))}"
+        )
     if kind not in entry.kinds:
         fitting = ", ".join(e.name for e in MODELS.values() if kind in e.kinds)
-        raise ConfigError(f"expected a model for {kind}, got {entry.name}, which takes {' or '.join(entry.kinds)}; choose among {fitting}")
+        raise ConfigError(
+            f"expected a model for {kind}, got {entry.name}, which takes {' or '.join(entry.kinds)}; choose among {fitting}"
+        )
     return entry
 
 
@@ -78,7 +86,9 @@ def parse_value(name: str, text: str, annotation: Any) -> Any:
         fitted = _fit(candidate, annotation)
         if fitted is not _MISFIT:
             return fitted
-    raise ConfigError(f"expected {name} to be {_words(annotation)}, got {text!r}; write for example --set {name}={_example(annotation)}")
+    raise ConfigError(
+        f"expected {name} to be {_words(annotation)}, got {text!r}; write for example --set {name}={_example(annotation)}"
+    )
 
 
 _MISFIT = object()

@@ -15,7 +15,9 @@ from pushforward.parts.data import save_array, write_csv, write_images
 from .run import Run
 
 
-def draw(run: Run, n: int, *, out: str | Path | None = None, seed: int = 0, given: Mapping[str, str] | None = None) -> tuple[Tensor, Path]:
+def draw(
+    run: Run, n: int, *, out: str | Path | None = None, seed: int = 0, given: Mapping[str, str] | None = None
+) -> tuple[Tensor, Path]:
     """Draw `n` samples, write them, and return them with the path.
 
     The suffix of `out` says how: .csv, .npy or .npz for anything, .png for a grid of images, a folder for one PNG each.
@@ -24,15 +26,14 @@ def draw(run: Run, n: int, *, out: str | Path | None = None, seed: int = 0, give
     if n < 1:
         raise ConfigError(f"expected to draw at least 1 sample, got {n}")
     if not hasattr(run.model, "sample"):
-        raise ConfigError(f"expected a model that samples, but {type(run.model).__name__} predicts functions; use `pushforward report`")
+        raise ConfigError(
+            f"expected a model that samples, but {type(run.model).__name__} predicts functions; use `pushforward report`"
+        )
     device = next(run.model.parameters()).device
     condition = _condition(run, n, dict(given or {}))
     generator = torch.Generator(device=device).manual_seed(seed)
-    if condition is None:
-        x = run.model.sample(n, generator=generator)
-    else:
-        x = run.model.sample((), condition.to(device), generator=generator)
-    x = x.cpu()
+    shape = n if condition is None else ()
+    x = run.model.sample(shape, None if condition is None else condition.to(device), generator=generator).cpu()
     images = run.about.get("kind") == "images"
     path = Path(out) if out is not None else run.folder / ("samples.png" if images else "samples.csv")
     _write(path, x, run.about, condition)
@@ -63,7 +64,9 @@ def _condition(run: Run, n: int, given: dict[str, str]) -> Tensor | None:
     shape = run.model.condition_shape
     if shape is None:
         if given:
-            raise ConfigError(f"expected no condition, since the model was fitted without one, got {', '.join(given)}; leave --given out")
+            raise ConfigError(
+                f"expected no condition, since the model was fitted without one, got {', '.join(given)}; leave --given out"
+            )
         return None
     if run.about.get("kind") == "images":
         names = [str(name) for name in run.about.get("class_names") or range(run.about["classes"])]

@@ -57,5 +57,7 @@ def load_data(source: str, options: dict[str, Any]) -> Any:
 def split(data: Any, seed: int) -> tuple[Any, Any, Any]:
     """Eight tenths to train, a tenth held out for early stopping, a tenth for the test."""
     if len(data) < 10:
-        raise DataError(f"expected at least 10 rows to fit (8 to train on, 1 to stop by, 1 to test), got {len(data)}; give more data")
+        raise DataError(
+            f"expected at least 10 rows to fit (8 to train on, 1 to stop by, 1 to test), got {len(data)}; give more data"
+        )
     return data.split((0.8, 0.1, 0.1), seed)

@@ -37,14 +37,18 @@ def score(run: Run, source: str | Path) -> Scores:
     data = fit_to(run, load_data(str(source), options if str(source) == run.config.data else _loading(options)))
     model = run.model
     if not hasattr(model, "log_prob"):
-        raise DataError(f"expected a model with a density, but {type(model).__name__} predicts functions; use `pushforward report`")
+        raise DataError(
+            f"expected a model with a density, but {type(model).__name__} predicts functions; use `pushforward report`"
+        )
     batch = data.take(torch.arange(len(data)))
     device = next(model.parameters()).device
     batch = batch.to(device)
     condition = batch.condition if model.condition_shape is not None else None
     with torch.no_grad():
         if model.log_prob_kind == "estimate":
-            estimate = model.log_prob_estimate(batch.x, condition, generator=torch.Generator(device=device).manual_seed(run.config.seed))
+            estimate = model.log_prob_estimate(
+                batch.x, condition, generator=torch.Generator(device=device).manual_seed(run.config.seed)
+            )
             return Scores(estimate.value.cpu(), estimate.std_error.cpu(), "estimate")
         return Scores(model.log_prob(batch.x, condition).cpu(), None, model.log_prob_kind)
 
@@ -55,10 +59,14 @@ def fit_to(run: Run, data: Any) -> Any:
     if about.get("kind") == "images":
         if not isinstance(data, Images) or tuple(data.shape) != tuple(about["shape"]):
             got = f"images of shape {tuple(data.shape)}" if isinstance(data, Images) else "a table"
-            raise DataError(f"expected images of shape {tuple(about['shape'])} (channels, height, width), got {got}; resize them first")
+            raise DataError(
+                f"expected images of shape {tuple(about['shape'])} (channels, height, width), got {got}; resize them first"
+            )
         return data
     if not isinstance(data, Table):
-        raise DataError(f"expected a table with the columns {', '.join(about['columns'])}, got {type(data).__name__.lower()}")
+        raise DataError(
+            f"expected a table with the columns {', '.join(about['columns'])}, got {type(data).__name__.lower()}"
+        )
     return _match_columns(data, about["columns"], about.get("given", []))
 
 

@@ -46,7 +46,9 @@ def start(data: str, *, model: str | None = None, out: str | Path | None = None,
     )  # fmt: skip
     folder = Path(out) if out is not None else free_folder(Path("runs") / Path(data).stem)
     if (folder / "run.json").exists() or (folder / "model.safetensors").exists():
-        raise UserError(f"expected a folder without a run, but {folder} holds one; choose another --out, or go on with it by --resume")
+        raise UserError(
+            f"expected a folder without a run, but {folder} holds one; choose another --out, or go on with it by --resume"
+        )
     return folder, _go(config, folder, everything, device, resuming=False, quiet=quiet)
 
 

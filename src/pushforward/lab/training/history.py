@@ -49,8 +49,7 @@ def read_history(path: Path) -> History:
     """Read `metrics.jsonl`; a last line that was cut off by a crash is dropped."""
     records = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+        if not line.endswith("}"):
             break
+        records.append(json.loads(line))
     return History(records=records, file=path)

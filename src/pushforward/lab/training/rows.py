@@ -1,6 +1,7 @@
 """Which rows a step sees: a fresh permutation every epoch, a function of the seed and the step alone."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class TensorRows:
         """Divide at random, the same way for the same seed."""
         order = torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(len(self)))
         edges = [round(len(self) * sum(fractions[:i])) for i in range(len(fractions) + 1)]
-        parts = [order[a:b] for a, b in zip(edges[:-1], edges[1:])]
+        parts = [order[a:b] for a, b in pairwise(edges)]
         if min(len(part) for part in parts) == 0:
             raise DataError(
                 f"expected enough rows to fill the parts {fractions}, got {len(self)}; give more rows or pass (train, held_out)"
