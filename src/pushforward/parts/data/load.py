@@ -1,0 +1,121 @@
+"""`load`: one door for data by name or path."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...core.errors import ConfigError, DataError
+from .array_file import read_array_file
+from .collections import SETS, Choice, read_named
+from .csv_file import read_csv
+from .files import as_names, did_you_mean, existing_path, listed
+from .function_sets import FunctionSet
+from .image_folder import read_image_folder
+from .images import Images
+from .parquet_file import read_parquet
+from .table import Table
+
+_TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
+_ARRAYS = (".npz", ".npy")
+_PARQUET = (".parquet", ".pq")
+
+
+def load(source: str | os.PathLike[str], *, part: str | None = None, resize: int | Sequence[int] | None = None,
+         mode: str | None = None, label: str | None = None, drop: str | Sequence[str] = (), given: str | Sequence[str] = (),
+         header: bool | None = None) -> Table | Images | FunctionSet:  # fmt: skip
+    """Load a `Table` or `Images` by name (see `names`) or by path: .csv, .tsv, .parquet, .npz, .npy, a folder of pictures.
+
+    A name wins over a file of that name; write './digits' for the file. Options that do not apply are refused.
+
+    Args:
+        source: a name, or a path. Delimiter, header and kinds of columns are inferred.
+        part: "train" (where nothing is said), "valid" or "test" of a divided set; of an .npz also the name of an array.
+        resize: (height, width) of images, or one number for both.
+        mode: "L" (grey) or "RGB".
+        label: the array of an .npz file that holds the labels.
+        drop: columns to leave out, as a list or with commas between them; "labels" for images without labels.
+        given: columns to condition on.
+        header: whether a text file begins with names, where that is judged wrongly.
+
+    Raises:
+        DataError: the file cannot be used as it is; the sentence says where and what to do.
+        ConfigError: an option that does not exist for this source.
+
+    >>> load("digits")
+    Images(1797 of 1 x 8 x 8, 17 levels, 10 classes)
+    >>> load("iris", given="species").condition_names
+    ('species',)
+    """
+    drop, given = as_names(drop), as_names(given)
+    size = _size(resize)
+    name = str(source).lower().replace("-", "_").replace(" ", "_")
+    if name in SETS:
+        _refuse(source, header=header, label=None if SETS[name].labels else label)
+        found = read_named(name, Choice(part, label, drop))
+    else:
+        found = _read_path(Path(source).expanduser(), str(source), part, size, mode, label, drop, header)
+    if isinstance(found, Table):
+        _refuse(source, resize=resize, mode=mode)
+        return found.given(*given)
+    _refuse(source, given=given or None, header=header)
+    if isinstance(found, FunctionSet):
+        _refuse(source, resize=resize, mode=mode, drop=drop or None)
+        return found
+    if other := [name for name in drop if name != "labels"]:
+        raise ConfigError(f"expected only 'labels' to leave out of images, got {listed(other)}; correct drop")
+    found = found.unlabelled() if drop else found
+    found = found if mode is None else found.in_mode(mode)
+    return found if size is None or tuple(found.shape[1:]) == size else found.resized(*size)
+
+
+def _read_path(path: Path, source: str, part: str | None, size: tuple[int, int] | None, mode: str | None, label: str | None,
+               drop: Sequence[str], header: bool | None) -> Table | Images:  # fmt: skip
+    suffix = path.suffix.lower()
+    known = (*_TEXT, *_ARRAYS, *_PARQUET)
+    if not path.exists() and suffix not in known and len(path.parts) == 1:
+        nearby = (entry.name for entry in Path().iterdir())
+        hint = did_you_mean(source, (*SETS, *nearby)) or "; pushforward.data.names() lists the names"
+        raise ConfigError(f"expected the name of a data set or a path, got {source!r}{hint}")
+    existing_path(path)
+    if path.is_dir():
+        _refuse(source, label=label)
+        return _reading(path, lambda: read_image_folder(path, part=part, resize=size, mode=mode))
+    if suffix not in known:
+        raise DataError(
+            f"expected a file ending in {', '.join(known)} or a folder of pictures, got '{path}'; convert it to one of them"
+        )
+    if suffix in _ARRAYS:
+        return _reading(path, lambda: read_array_file(path, part=part, label=label, drop=drop))
+    _refuse(source, part=part, label=label)
+    if suffix in _PARQUET:
+        _refuse(source, header=header)
+        return _reading(path, lambda: read_parquet(path, drop=drop))
+    return _reading(path, lambda: read_csv(path, drop=drop, header=header))
+
+
+def _reading(path: Path, read: Callable[[], Table | Images]) -> Table | Images:
+    try:
+        return read()
+    except OSError as error:
+        raise DataError(f"expected to read '{path}', got: {error.strerror or error}; check who may read it") from None
+
+
+def _size(resize: int | Sequence[int] | None) -> tuple[int, int] | None:
+    if resize is None:
+        return None
+    pair = (resize,) if isinstance(resize, int) else tuple(resize)
+    pair = pair * 2 if len(pair) == 1 else pair
+    if len(pair) != 2 or not all(isinstance(side, int) and 0 < side <= 8192 for side in pair):
+        raise ConfigError(
+            f"expected resize as (height, width) in pixels or one number for both, got {resize!r}; for example (32, 32)"
+        )
+    return pair[0], pair[1]
+
+
+def _refuse(source: object, **options: object) -> None:
+    """Options that mean nothing for this source are mistakes, not noise."""
+    for option, value in options.items():
+        if value is not None:
+            raise ConfigError(
+                f"expected no {option} for '{source}', which has no use for it, got {option}={value!r}; leave it out"
+            )
