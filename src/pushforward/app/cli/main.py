@@ -38,14 +38,24 @@ def sentences(command: Callable[..., Any]) -> Callable[..., Any]:
 @app.command()
 @sentences
 def fit(
-    data: Annotated[str | None, typer.Argument(help="A recipe, a named data set, or a path: csv, tsv, parquet, npz, npy, folder of images.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model of `pushforward list`; by default one that fits the data.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Argument(help="A recipe, a named data set, or a path: csv, tsv, parquet, npz, npy, folder of images."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model of `pushforward list`; by default one that fits the data.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/NAME.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget in minutes.")] = None,
     steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same losses.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; by default the GPU where there is one.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any field of the model, the training or the data; repeat it.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, ...; by default the GPU where there is one.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any field of the model, the training or the data; repeat it."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     report: Annotated[bool, typer.Option(help="Evaluate and write report.html at the end.")] = True,
 ) -> None:
@@ -57,11 +67,15 @@ def fit(
         if out is None:
             raise ConfigError("expected the run to go on with, got none; give it by --out RUN")
         if model is not None or set_:
-            raise ConfigError("expected no --model or --set with --resume, since the run keeps its own; leave them out or fit anew")
+            raise ConfigError(
+                "expected no --model or --set with --resume, since the run keeps its own; leave them out or fit anew"
+            )
         folder, history = runs.resume(out, minutes=minutes, steps=steps, device=device)
     else:
         if data is None:
-            raise ConfigError("expected a recipe, a named data set or a path, got none; `pushforward list` shows what there is")
+            raise ConfigError(
+                "expected a recipe, a named data set or a path, got none; `pushforward list` shows what there is"
+            )
         from pushforward.lab.runs.config import split_assignments
 
         folder, history = runs.start(data, model=model, out=out, minutes=minutes, steps=steps, seed=seed, device=device,
@@ -81,8 +95,13 @@ def fit(
 def sample(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
-    output: Annotated[Path | None, typer.Option("-o", help="A file (.csv, .npy, .npz, .png) or, for images, a folder.")] = None,
-    given: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A condition: a column's value, or label=NAME; repeat it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", help="A file (.csv, .npy, .npz, .png) or, for images, a folder.")
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A condition: a column's value, or label=NAME; repeat it."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
     device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
 ) -> None:
@@ -109,7 +128,9 @@ def score(
     scores = runs.score(runs.open_run(run, device), data)
     n = len(scores.log_prob)
     spread = float(scores.log_prob.std()) / n**0.5 if n > 1 else float("nan")
-    typer.echo(f"mean log_prob {float(scores.log_prob.mean()):.4f} nats (std error {spread:.4f}, {n:,} rows, {scores.kind.replace('_', ' ')})")
+    typer.echo(
+        f"mean log_prob {float(scores.log_prob.mean()):.4f} nats (std error {spread:.4f}, {n:,} rows, {scores.kind.replace('_', ' ')})"
+    )
     if output is not None:
         write_csv(output, *scores.columns())
         typer.echo(f"scores  {output}")

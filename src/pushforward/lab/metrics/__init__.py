@@ -1,1 +1,13 @@
+"""How good is a model? Functions on tensors; each says what a perfect model would score."""
 
+from .c2st import c2st
+from .calibration import Calibration, calibration
+from .classifier_accuracy import Judge, classifier_accuracy, train_judge
+from .crps import crps, crps_from_samples
+from .estimate import Estimate
+from .frechet import frechet, frechet_gaussian
+from .likelihood import bits_per_dim, nll
+from .mmd import Discrepancy, mmd
+from .nearest_neighbours import Neighbours, nearest_neighbours
+from .precision_recall import PrecisionRecall, precision_recall
+from .wasserstein import wasserstein, wasserstein_floor

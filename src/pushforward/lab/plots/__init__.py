@@ -1,1 +1,13 @@
+"""Every public result has a picture: functions that return a `matplotlib.figure.Figure`."""
 
+from .bands import bands
+from .curves import curves
+from .density import density
+from .fields import fields
+from .film_strip import film_strip
+from .image_grid import image_grid
+from .mosaic import mosaic
+from .neighbours import neighbours
+from .samples import samples
+from .style import at_night, bare, canvas, colour_bar, dress, legend
+from .trajectories import trajectories

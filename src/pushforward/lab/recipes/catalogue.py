@@ -82,7 +82,8 @@ def parse_value(name: str, text: str, annotation: Any) -> Any:
         value = json.loads(text)
     except json.JSONDecodeError:
         value = {"none": None, "true": True, "false": False}.get(text.lower(), text)
-    for candidate in (value, text, _as_sequence(value, text)):
+    pieces = [piece.strip() for piece in text.strip("[]()").split(",") if piece.strip()]
+    for candidate in (value, text, [_number(piece) for piece in pieces], pieces):
         fitted = _fit(candidate, annotation)
         if fitted is not _MISFIT:
             return fitted
@@ -94,8 +95,11 @@ def parse_value(name: str, text: str, annotation: Any) -> Any:
 _MISFIT = object()
 
 
-def _as_sequence(value: Any, text: str) -> Any:
-    return [part.strip() for part in text.split(",")] if isinstance(value, str) else [value]
+def _number(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def _fit(value: Any, annotation: Any) -> Any:

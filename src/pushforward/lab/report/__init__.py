@@ -1,1 +1,26 @@
+"""Reports: one html page that says how good a model is, with pictures and honest figures."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.process import Process
+from ...parts.data import Images
+from .common import History
+from .density_model import report_density
+from .image_model import report_images
+from .page import Report
+from .process_model import report_process
+
+
+def report(model: Any, train: Any, test: Any, history: History, *, seed: int = 0, title: str = "",
+           expected: Mapping[str, tuple[float, float]] | None = None) -> Report:  # fmt: skip
+    """The report that suits the model and its data: images, functions, or rows of a table.
+
+    `history` are the records of the fit; `test` is data that no decision was made by. `expected` maps names of headline
+    figures to the ranges they should fall in. Call `.write("report.html")` on what comes back; `.values` holds the
+    headline figures.
+    """
+    if isinstance(model, Process):
+        return report_process(model, test, history, seed=seed, title=title, expected=expected)
+    make = report_images if isinstance(test, Images) else report_density
+    return make(model, train, test, history, seed=seed, title=title, expected=expected)

@@ -21,6 +21,7 @@ DATA_OPTIONS: Mapping[str, Any] = {
     "label": str | None,
     "drop": tuple[str, ...],
     "given": tuple[str, ...],
+    "header": bool | None,
 }
 
 

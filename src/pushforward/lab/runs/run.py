@@ -51,7 +51,8 @@ def open_run(folder: str | Path, device: str | None = None) -> Run:
 
 def load_data(source: str, options: dict[str, Any]) -> Any:
     """`pf.data.load` with options that came from JSON."""
-    return pf_data.load(source, **{name: tuple(v) if isinstance(v, list) else v for name, v in options.items()})
+    arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+    return pf_data.load(source, **arguments)
 
 
 def split(data: Any, seed: int) -> tuple[Any, Any, Any]:

@@ -67,6 +67,8 @@ def resume(folder: str | Path, *, minutes: float | None = None, steps: int | Non
 
 def _go(config: Config, folder: Path, data: Any, device: str | None, *, resuming: bool, quiet: bool) -> History:
     train, held_out, _ = split(data, config.seed)
+    if not isinstance(train, FunctionSet):
+        train.require_fittable(8)
     torch.manual_seed(config.seed)
     model = entry_for(config.model, kind_of(data)).assemble()(train, **_tuples(config.options))
     settings = Settings(**(config.settings | ({"bar": False} if quiet else {})))

@@ -6,6 +6,7 @@ y = L e by the Cholesky factor L of that matrix (Rasmussen and Williams, 2006, h
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -63,6 +64,10 @@ class FunctionSet:
     def of(cls, x: Tensor, y: Tensor, mask: Tensor | None = None) -> "FunctionSet":
         """Build a set; without a mask every point is real."""
         return cls(x, y, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask)
+
+    def describe(self) -> dict[str, Any]:
+        """What a saved model should know of its data, as plain JSON."""
+        return {"kind": "functions", "x_dim": self.x_dim, "y_dim": self.y_dim}
 
     @property
     def x_dim(self) -> int:

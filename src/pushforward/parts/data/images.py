@@ -133,6 +133,11 @@ class Images:
             f"expected mode 'L' or 'RGB' for images of 1 or 3 channels, got {mode!r} for {channels}; choose one"
         )
 
+    def describe(self) -> dict[str, Any]:
+        """What a saved model should know of its data, as plain JSON."""
+        return {"kind": "images", "shape": list(self.shape), "levels": self.levels, "classes": self.classes,
+                "class_names": list(self.class_names)}  # fmt: skip
+
     def require_fittable(self, images: int = 10) -> None:
         """Raise `DataError` if nothing can be fitted: fewer than `images` images, or all of them the same."""
         if len(self) < images:

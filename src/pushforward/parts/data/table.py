@@ -159,6 +159,11 @@ class Table:
             raise DataError(f"expected every column to change from row to row, got the same number in every row of "
                             f"{listed(constant)}, which have no density; leave out with {drop_remedy(constant)}")  # fmt: skip
 
+    def describe(self) -> dict[str, Any]:
+        """What a saved model should know of its data, as plain JSON."""
+        return {"kind": "table", "columns": list(self.names), "column_kinds": [column.kind for column in self.columns],
+                "given": list(self.condition_names)}  # fmt: skip
+
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write values and condition as csv, the whole file or nothing."""
         from .csv_file import write_csv

@@ -1,1 +1,11 @@
+"""Solvers: one step of a differential equation each, one solver a file."""
 
+from .bosh3 import Bosh3
+from .dopri5 import Dopri5
+from .euler import Euler
+from .heun import Heun
+from .midpoint import Midpoint
+from .rk4 import RK4
+from .tsit5 import Tsit5
+
+__all__ = ["RK4", "Bosh3", "Dopri5", "Euler", "Heun", "Midpoint", "Tsit5"]

@@ -1,0 +1,42 @@
+"""Densities that need no training, to be beaten: a full Gaussian, and columns taken one at a time."""
+
+import torch
+from torch import Tensor
+
+from ...core.errors import UserError
+
+
+def gaussian(train: Tensor, test: Tensor, given: int = 0) -> Tensor:
+    """log N(x; mean, covariance) of the test rows `(n, d)` in nats, `(n,)`, fitted to the training rows.
+
+    The last `given` columns are a condition: the density is that of the others given them.
+    """
+    joint = _gaussian(train, test)
+    return joint - _gaussian(train[:, -given:], test[:, -given:]) if given else joint
+
+
+def independent_columns(train: Tensor, test: Tensor, most_rows: int = 2000) -> Tensor:
+    """Sum over columns of the log of a kernel density estimate (Scott's rule), in nats, `(n,)`.
+
+    At most `most_rows` training rows carry a kernel. Far from all of them the estimate is kept above the smallest
+    double. Raises `UserError` for a column that never changes.
+    """
+    from scipy.stats import gaussian_kde
+
+    total = torch.zeros(len(test), dtype=torch.float64)
+    for column in range(train.shape[1]):
+        known = train[:most_rows, column].double()
+        if float(known.std()) == 0:
+            raise UserError(
+                f"expected every column to vary, got only {float(known[0])} in column {column}; leave it out"
+            )
+        total += torch.as_tensor(gaussian_kde(known.numpy()).logpdf(test[:, column].double().numpy())).clamp(min=-745)
+    return total
+
+
+def _gaussian(train: Tensor, test: Tensor) -> Tensor:
+    x = train.double()
+    covariance = x.mT.cov().reshape(x.shape[1], x.shape[1])
+    # A billionth of each variance keeps columns that repeat one another from having no density at all.
+    covariance = covariance + 1e-9 * torch.diag(covariance.diagonal())
+    return torch.distributions.MultivariateNormal(x.mean(0), covariance).log_prob(test.double())

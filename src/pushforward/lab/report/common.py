@@ -1,0 +1,77 @@
+"""What every report needs: rows, the scores of held-out ones, and how the training went."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...core.data import Batch
+from ...core.random import mix
+from ...core.registry import device_of
+from ..plots import curves
+from .numbers import duration
+from .page import Report
+
+History = Sequence[Mapping[str, Any]]
+KINDS = {
+    "exact": "exact",
+    "lower_bound": "a lower bound of the true value",
+    "estimate": "estimated by the probability flow",
+}
+
+
+def some_rows(data: Any, most: int, seed: int) -> Tensor:
+    """The numbers of at most `most` rows, in random order."""
+    return torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:most]
+
+
+def batch_of(model: nn.Module, data: Any, rows: Tensor) -> Batch:
+    """These rows on the device of the model, with a condition only if the model takes one."""
+    batch = data.take(rows)
+    condition = batch.condition if getattr(model, "condition_shape", None) is not None else None
+    return Batch(batch.x, condition).to(device_of(model))
+
+
+def generator_for(model: nn.Module, seed: int) -> torch.Generator:
+    """A generator on the device of the model."""
+    return torch.Generator(device=device_of(model)).manual_seed(mix(seed))
+
+
+def log_prob_of(model: Any, batch: Batch, seed: int) -> Tensor:
+    """log p of every row in nats, `(n,)`, on the CPU.
+
+    Where it is estimated, one draw a row is enough: it is the mean over rows that is reported, and for that another
+    row is worth more than another draw.
+    """
+    with torch.no_grad():
+        if model.log_prob_kind == "estimate":
+            estimate = model.log_prob_estimate(
+                batch.x, batch.condition, probes=1, dequantisations=1, generator=generator_for(model, seed)
+            )
+            return estimate.value.cpu()
+        return model.log_prob(batch.x, batch.condition).cpu()
+
+
+def draw(model: Any, shape: int, condition: Tensor | None, seed: int) -> Tensor:
+    """`shape` samples, or one for each condition, on the CPU."""
+    given = () if condition is not None else shape
+    return model.sample(given, condition, generator=generator_for(model, seed)).cpu()
+
+
+def training_values(page: Report, model: nn.Module, history: History, minutes: float | None = None) -> None:
+    """Cards: how long, how many steps, how many parameters."""
+    seconds = 60 * minutes if minutes is not None else (history[-1].get("seconds") if history else None)
+    if seconds is not None:
+        page.value("training time", duration(seconds), note=f"{history[-1]['step']:,} steps" if history else None)
+    page.value("parameters", sum(p.numel() for p in model.parameters()))
+
+
+def training_section(page: Report, history: History, unit: str) -> None:
+    """The loss curves."""
+    if not history:
+        return
+    held = any(record.get("held_out_loss") is not None for record in history)
+    also = " Where the held-out loss is lowest, the weights were kept." if held else ""
+    page.section("Training")
+    page.figure(curves(history, unit=unit), f"Loss over the steps of training.{also}")

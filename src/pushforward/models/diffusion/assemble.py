@@ -1,0 +1,66 @@
+"""From data to a model of the right size: what the named models of this folder share."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import ConfigError
+from ...core.path import Path, Prediction
+from ...core.shapes import as_size
+from ...parts.data import Images, Table
+from ...parts.nn import TimeMLP, UNet
+from .diffusion import Diffusion
+from .scaled_condition import ScaledCondition
+
+Source = Images | Table | Tensor | None
+
+
+def assemble(path: Path, predict: Prediction, data: Source, event_shape: int | Sequence[int] | None, classes: int | None,
+             levels: int | None, width: int | None) -> Diffusion:  # fmt: skip
+    """A `Diffusion` for these data, or for events of this shape when there are none yet."""
+    if (data is None) == (event_shape is None):
+        raise ConfigError(
+            "expected data or event_shape=, one of the two, got " + ("neither" if data is None else "both")
+        )
+    if data is not None and not (classes is levels is None):
+        raise ConfigError(
+            "expected no classes and levels beside data, which know their own; leave them out, or use images.unlabelled()"
+        )
+    if isinstance(data, Images):
+        return assemble(path, predict, None, data.shape, data.classes, data.levels, width)
+    if isinstance(data, Table):
+        return _for_table(path, predict, data, width)
+    if isinstance(data, Tensor):
+        return _for_table(path, predict, Table.of(data), width)
+    shape = as_size(event_shape if event_shape is not None else ())
+    if len(shape) not in (1, 3):
+        raise ConfigError(f"expected events of shape (features,) or (channels, height, width), got {tuple(shape)}; reshape them, or "
+                          "build Diffusion with a network of your own")  # fmt: skip
+    if len(shape) == 1:
+        network: nn.Module = TimeMLP(shape[0], hidden=width or 256, classes=classes)
+    else:
+        network = UNet(shape[0], shape[1:], width=width or 32, classes=classes, patch=_patch(max(shape[1:])))
+    return Diffusion(network, path, shape, predict, classes=classes, levels=levels)
+
+
+def _for_table(path: Path, predict: Prediction, table: Table, width: int | None) -> Diffusion:
+    table.require_fittable(2)
+    whole = torch.tensor([column.kind == "integer" for column in table.columns])
+    # Dequantising moves whole numbers by 1/2 on average and adds the variance 1/12.
+    loc = table.values.mean(0) + 0.5 * whole
+    scale = (table.values.var(0) + whole / 12).sqrt()
+    given = table.condition
+    network: nn.Module = TimeMLP(table.features, hidden=width or 256, condition=0 if given is None else given.shape[1])
+    if given is not None:
+        network = ScaledCondition(network, given.mean(0), given.std(0))
+    return Diffusion(network, path, table.event_shape, predict, condition_features=None if given is None else given.shape[1],
+                     loc=loc, scale=scale, integer=whole)  # fmt: skip
+
+
+def _patch(side: int) -> int:
+    """The power of two that leaves at most 16 x 16 places to the U-Net: two cores afford no more."""
+    patch = 1
+    while side > 16 * patch:
+        patch *= 2
+    return patch

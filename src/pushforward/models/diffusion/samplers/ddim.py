@@ -1,0 +1,72 @@
+"""DDIM: the same marginals as DDPM with any share of its noise, down to none.
+
+x_s = alpha_s data + sqrt(sigma_s^2 - c^2) noise + c z, with data and noise as predicted at t, and c = eta times the standard deviation
+of DDPM's posterior. eta = 1 is ancestral sampling; eta = 0 is deterministic, a first-order step of the probability flow.
+Song, Meng and Ermon 2021, https://arxiv.org/abs/2010.02502, eq. 12.
+"""
+
+import functools
+import math
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from ....core.errors import ConfigError
+from ....core.kernel import Info, Kernel, State
+from ....core.path import Path, Prediction
+from ....core.random import RowGenerator
+from ....core.registry import register
+from ..denoiser import Denoiser
+from .ancestral import posterior
+from .grid import Spacing, grid
+from .walk import Row, Walk, attached, table_of
+
+
+@register
+@dataclass(frozen=True)
+class DDIM(Kernel):
+    """`steps` network evaluations; `eta` in [0, 1] is how much of DDPM's noise is added: 0 for none.
+
+    `spacing` and the state are those of `Ancestral`. Raises `ConfigError` for another eta.
+
+    >>> DDIM(steps=20)
+    DDIM(steps=20, eta=0.0, spacing='angle')
+    """
+
+    steps: int = 50
+    eta: float = 0.0
+    spacing: Spacing = "angle"
+    walk: Walk | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self):
+        if not 0 <= self.eta <= 1:
+            raise ConfigError(f"expected eta in [0, 1], got {self.eta}; 0 adds no noise and 1 as much as DDPM")
+
+    def on(self, model: Denoiser, condition: Tensor | None = None) -> "DDIM":
+        """This sampler attached to a model, for rows with this condition `(n, ...)`."""
+        _, times = grid(model.path, self.steps, self.spacing)
+        table = _table(model.path, model.predict, self.steps, float(self.eta), self.spacing)
+        return replace(self, walk=Walk(model, condition, times, table))
+
+    def init(self, x: Tensor) -> State:
+        """Begin at standard normal noise `(n, *event)`."""
+        return attached(self.walk, "DDIM").begin(x)
+
+    def step(self, state: State, generator: RowGenerator) -> tuple[State, Info]:
+        """One step towards the data."""
+        return attached(self.walk, "DDIM").advance(state, generator)
+
+
+def update(alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float, eta: float) -> Row:
+    """(from_x, from_data, from_noise): noise = (x_t - alpha_t data) / sigma_t put into the equation above."""
+    c = eta * posterior(alpha_t, sigma_t, alpha_s, sigma_s)[2]
+    kept = math.sqrt(max(sigma_s**2 - c**2, 0.0)) / sigma_t
+    return kept, alpha_s - kept * alpha_t, c
+
+
+@functools.lru_cache(maxsize=256)
+def _table(path: Path, predict: Prediction, steps: int, eta: float, spacing: Spacing) -> tuple[Row, ...]:
+    angles, times = grid(path, steps, spacing)
+    targets = [(math.cos(a), math.sin(a)) for a in angles[1:-1]] + [(1.0, 0.0)]  # the last step goes to clean data
+    updates = [update(math.cos(a), math.sin(a), *target, eta) for a, target in zip(angles, targets)]
+    return table_of(path, predict, times[:-1], updates)

@@ -1,0 +1,38 @@
+"""Where on its path a sampler stops: from the most noise to the least, at angles or at times that are evenly spaced."""
+
+import functools
+from typing import Literal, get_args
+
+import torch
+
+from ....core.errors import ConfigError
+from ....core.path import Path
+from ....parts.paths.angle import angle, time_of_angle
+
+Spacing = Literal["angle", "time"]
+
+
+@functools.lru_cache(maxsize=256)
+def grid(path: Path, steps: int, spacing: Spacing) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """`steps + 1` angles and their times, from t_max to t_min.
+
+    Even angles make a sampler independent of how its path is timed, and treat all paths alike: theta runs at
+    constant speed from noise to data, where the flow of standardised data bends evenly.
+
+    >>> from pushforward.parts.paths.cosine import Cosine
+    >>> angles, times = grid(Cosine(), 2, "angle")
+    >>> [round(t, 3) for t in times]
+    [0.999, 0.5, 0.001]
+    """
+    if steps < 1:
+        raise ConfigError(f"expected at least one step, got steps={steps}")
+    if spacing == "time":
+        t = torch.linspace(path.t_max, path.t_min, steps + 1, dtype=torch.float64)
+        theta = angle(path, t)
+    elif spacing == "angle":
+        most, least = angle(path, torch.tensor([path.t_max, path.t_min], dtype=torch.float64)).tolist()
+        theta = torch.linspace(most, least, steps + 1, dtype=torch.float64)
+        t = time_of_angle(path, theta)
+    else:
+        raise ConfigError(f"expected a spacing among {', '.join(get_args(Spacing))}, got {spacing!r}")
+    return tuple(theta.tolist()), tuple(t.tolist())

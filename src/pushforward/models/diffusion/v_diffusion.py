@@ -1,0 +1,21 @@
+"""v-diffusion: predict v = alpha noise - sigma data, on the cosine path. Salimans and Ho 2022, https://arxiv.org/abs/2202.00512."""
+
+from collections.abc import Sequence
+
+from ...parts.paths import Cosine
+from .assemble import Source, assemble
+from .diffusion import Diffusion
+
+
+def v_diffusion(data: Source = None, *, event_shape: int | Sequence[int] | None = None, classes: int | None = None,
+                levels: int | None = None, width: int | None = None) -> Diffusion:  # fmt: skip
+    """v prediction on `Cosine()`: on this path v is the velocity of a point, up to the factor pi / 2, at every time of one size.
+
+    The arguments are those of `ddpm`. It is the one to begin with for images: nothing is singular at either end.
+
+    >>> import torch
+    >>> model = v_diffusion(torch.randn(100, 3) * 7)
+    >>> model.predict, tuple(model.event_shape)
+    ('v', (3,))
+    """
+    return assemble(Cosine(), "v", data, event_shape, classes, levels, width)

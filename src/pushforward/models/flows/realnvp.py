@@ -1,0 +1,36 @@
+"""RealNVP: affine coupling layers. Dinh et al. 2017, https://arxiv.org/abs/1605.08803."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ...core.distribution import Distribution
+from ...parts.bijections import AffineTransformer, Coupling
+from ...parts.data import Table
+from ...parts.nn import MLP
+from .columns import Columns, halves, seeded
+
+
+def realnvp(data: Table | Tensor | None = None, *, features: int | None = None, condition: int | None = None,
+            layers: int = 8, hidden: Sequence[int] = (128, 128), seed: int = 0) -> Distribution:  # fmt: skip
+    """`layers` couplings x_b = z_b exp(s(x_a)) + t(x_a); random halves pass and change by turns.
+
+    Built from data, it standardises columns and condition, and dequantises columns of whole numbers (then it is a
+    `Dequantised` flow, otherwise a `Flow`). Without data, give `features` and the width of the `condition`. It begins as the
+    identity. The same `seed` gives the same masks and first weights.
+
+    Raises `ConfigError` for data and features both or neither, `DataError` for a column that never changes.
+
+    >>> import torch
+    >>> flow = realnvp(features=3, condition=2)
+    >>> flow.sample(4, torch.zeros(5, 2)).shape
+    torch.Size([4, 5, 3])
+    """
+    columns = Columns.of(data, features, condition)
+    with seeded(seed):
+        couplings = []
+        for mask in halves(columns.features, layers, seed):
+            passing = sum(mask)
+            conditioner = MLP(passing, 2 * (columns.features - passing), hidden, "relu", columns.condition, zero_last=True)
+            couplings.append(Coupling(mask, AffineTransformer(), conditioner))
+    return columns.model(couplings)

@@ -1,0 +1,105 @@
+"""Steps of given size: one at a time, or to a list of save times."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.shapes import expand_right
+from ...core.solver import Solver
+from ...core.term import Term
+from .solvers.euler import Euler
+from .terms import Field, as_terms, is_ode
+
+_EULER = Euler()
+SLIVER = 1e-4  # a last step shorter than this part of step_size is joined to the one before it
+
+
+def march(terms: Term | Field | Sequence[Term | Field], y0: Tensor, times: Sequence[float], *,
+          solver: Solver = _EULER) -> Iterator[Tensor]:  # fmt: skip
+    """One step from each time to the next; gives the state `(n, *event)` after each, len(times) - 1 of them.
+
+    The bare loop for samplers: no save buffer, no checks, nothing but the solver's own operations.
+
+    >>> y = torch.ones(1, 1)
+    >>> for y in march(lambda t, y: -y, y, [0.0, 0.5, 1.0]):
+    ...     print(y)
+    tensor([[0.5000]])
+    tensor([[0.2500]])
+    """
+    read = as_terms(terms)
+    numbers = getattr(solver, "float_times", False) and is_ode(read)
+    grid: list[Any] = list(times) if numbers else [y0.new_full((len(y0),), t) for t in times]
+    state = solver.init(read, y0.new_full((len(y0),), float(times[0])), y0)
+    y = y0
+    for start, end in pairwise(grid):
+        y, _, state = solver.step(read, start, end, y, state)
+        yield y
+
+
+def shared_grid(t: Sequence[float], step: float | None) -> tuple[list[float], list[int]]:
+    """All times to step to, and the places of the save times among them."""
+    if step is None:
+        return list(t), list(range(len(t)))
+    grid, saves = [t[0]], [0]
+    for a, b in pairwise(t):
+        h = math.copysign(step, b - a)
+        grid += [a + i * h for i in range(1, max(1, math.ceil((b - a) / h - SLIVER)))]
+        grid.append(b)
+        saves.append(len(grid) - 1)
+    return grid, saves
+
+
+def solve_shared(terms: Sequence[Term], y0: Tensor, t: Sequence[float], solver: Solver,
+                 step: float | None) -> tuple[Tensor, int]:  # fmt: skip
+    """`(T, n, *event)` at save times that all samples share, and the number of steps."""
+    grid, saves = shared_grid(t, step)
+    wanted, kept = set(saves), [y0]
+    kept += [y for place, y in enumerate(march(terms, y0, grid, solver=solver), 1) if place in wanted]
+    return torch.stack(kept), len(grid) - 1
+
+
+def solve_each(terms: Sequence[Term], y0: Tensor, t: Tensor, solver: Solver,
+               step: float | None) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """`(T, n, *event)` at save times `(n, T)`, and the number of steps of each sample, `(n,)`.
+
+    Every sample takes the steps it would take alone. While others still step through an interval, one that is through
+    repeats its first step there, where the field is known to be finite, and the result is thrown away.
+    """
+    spans = t.detach().diff(dim=1)
+    counts = (spans != 0).long()
+    if step is not None:
+        counts = counts * (spans.abs() / step - SLIVER).ceil().long().clamp(min=1)
+    most, least = counts.amax(0).tolist(), counts.amin(0).tolist()
+    state = solver.init(terms, t[:, 0], y0)
+    y, kept = y0, [y0]
+    for column, (a, b) in enumerate(zip(t[:, :-1].unbind(1), t[:, 1:].unbind(1))):
+        own, begin = counts[:, column], y
+        h = b - a if step is None else spans[:, column].sign() * step
+        for i in range(most[column]):
+            active = own > i if least[column] <= i else None
+            place = torch.full_like(own, i) if active is None else torch.where(active, i, 0)
+            start = torch.where(place > 0, a + place * h, a)
+            end = torch.where(place + 1 < own, a + (place + 1) * h, b)
+            if active is None:
+                y, _, state = solver.step(terms, start, end, y, state)
+                continue
+            mask = expand_right(active, y)
+            y1, _, after = solver.step(terms, start, end, torch.where(mask, y, begin), state)
+            y, state = torch.where(mask, y1, y), select(active, after, state)
+        kept.append(y)
+    return torch.stack(kept), counts.sum(1)
+
+
+def select(mask: Tensor, new: Any, old: Any) -> Any:
+    """A solver's state: rows of `new` where the mask, `(n,)` or `(n, 1, ...)`, is True, else rows of `old`."""
+    if isinstance(new, Tensor):
+        return torch.where(mask if mask.ndim == new.ndim else expand_right(mask.reshape(-1), new), new, old)
+    if isinstance(new, tuple | list):
+        return getattr(new, "_make", type(new))([select(mask, a, b) for a, b in zip(new, old)])
+    if isinstance(new, dict):
+        return {key: select(mask, value, old[key]) for key, value in new.items()}
+    return new

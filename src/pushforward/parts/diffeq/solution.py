@@ -1,0 +1,64 @@
+"""What a solve gives back: the states at the save times, and how it went for every sample."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from torch import Tensor
+
+from ...core.errors import UserError
+
+
+class Status(IntEnum):
+    """How the solve of one sample ended."""
+
+    SUCCESS = 0
+    MAX_STEPS = 1  # max_steps trial steps did not reach the last time
+    STEP_UNDERFLOW = 2  # the error estimate asked for steps below the spacing of floating-point times
+    NON_FINITE = 3  # the state or its error estimate became infinite or NaN, however short the step
+
+
+class SolveError(UserError):
+    """Some samples did not reach their last time."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """States at the save times, save times first: y[k] is every sample at its k-th save time.
+
+    `t` are the save times as used, `(T,)` or `(n, T)`. `y` is `(T, n, *event)`, or a tree of such tensors if y0 was
+    one. A sample whose status is not SUCCESS holds its last good state, that at `last_t`, at the save times that it
+    did not reach.
+    """
+
+    t: Tensor
+    y: Any
+    status: Tensor  # (n,), values of Status
+    evaluations: int  # calls of the vector field, each on all samples
+    accepted: Tensor  # (n,) steps taken
+    rejected: Tensor  # (n,) steps tried and thrown away
+    last_t: Tensor  # (n,) time reached: the last save time unless the solve of the sample failed
+    last_y: Any  # the state there, (n, *event) or a tree
+
+
+def raise_failures(solution: Solution, adaptive: bool) -> None:
+    """Say in one sentence how many samples failed, where, and what to do; return if none did."""
+    failed = solution.status.ne(Status.SUCCESS).nonzero()[:, 0].tolist()
+    if not failed:
+        return
+    kinds = [Status(value) for value in solution.status[failed].tolist()]
+    counts = ", ".join(f"{kinds.count(kind)} {kind.name}" for kind in sorted(set(kinds)))
+    first, times = failed[0], solution.t if solution.t.ndim == 1 else solution.t[failed[0]]
+    remedies = {
+        Status.MAX_STEPS: "raise max_steps or loosen rtol and atol",
+        Status.STEP_UNDERFLOW: "loosen rtol and atol, or solve in float64",
+        Status.NON_FINITE: "stop before the solution blows up, or check f there",
+    }
+    if not adaptive:
+        remedies[Status.NON_FINITE] = "take a smaller step_size"
+    advice = "; ".join(remedies[kind] for kind in sorted(set(kinds)))
+    raise SolveError(
+        f"expected all {len(solution.status)} samples to reach their last time, got {len(failed)} that did not "
+        f"({counts}; the first is sample {first}, good until t = {float(solution.last_t[first]):.6g} "
+        f"of {float(times[0]):.6g} to {float(times[-1]):.6g}): {advice}, or pass throw=False and read Solution.status"
+    )

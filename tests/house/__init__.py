@@ -1,0 +1,1 @@
+"""Tests of the house itself: floors, completeness, the book, the verbs, the bench."""
