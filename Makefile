@@ -1,6 +1,7 @@
 # The verbs of the house. A fresh machine needs Python 3.10 or newer and make; `make help` lists the rest.
 #
 #   make demo PYTHON=python3.12                      another interpreter
+#   make demo MINUTES=10 RUN=runs/longer             by default runs/digits, then runs/digits-2: no run is overwritten
 #   make setup PIP_FLAGS="--find-links /some/wheels" anything else pip should know, for example another build of PyTorch
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ PIP_FLAGS ?=
 PY := $(VENV)/bin/python
 PIP := "$(PY)" -m pip install --disable-pip-version-check --no-input -c constraints.txt
 MINUTES ?= 2
-RUN ?= runs/digits
+RUN ?=
 
 .DEFAULT_GOAL := help
 # One pip at a time in one environment, whatever -j says.
@@ -48,7 +49,7 @@ $(VENV)/.ready-%: $(VENV)/.ready
 # --- what people do ---
 
 demo: setup ## fit a diffusion model on handwritten digits (about two minutes) and print the report's path
-	"$(VENV)/bin/pushforward" fit digits --minutes $(MINUTES) --out "$(RUN)"
+	"$(VENV)/bin/pushforward" fit digits --minutes $(MINUTES) $(if $(RUN),--out "$(RUN)")
 
 test: setup-dev ## the fast suite
 	"$(PY)" -m pytest -m "not slow" $(ARGS)

@@ -1,8 +1,9 @@
-"""A Gaussian mixture that is known in closed form at every time of every Gaussian path: the oracle of the diffusion laws.
+"""A Gaussian mixture that is known in closed form at every time of every Gaussian path: the oracle of the diffusion
+laws.
 
-If data ~ sum_k w_k N(m_k, diag s_k^2) then x_t = alpha data + sigma noise ~ sum_k w_k N(alpha m_k, diag alpha^2 s_k^2 + sigma^2), and
-(data, noise, x_t) are jointly Gaussian given k, so every posterior mean is a sum of regressions. Nothing here uses `Path`, apart
-from alpha and sigma themselves, which `test_paths.py` compares with the textbook.
+If data ~ sum_k w_k N(m_k, diag s_k^2) then x_t = alpha data + sigma noise ~ sum_k w_k N(alpha m_k, diag alpha^2 s_k^2
++ sigma^2), and (data, noise, x_t) are jointly Gaussian given k, so every posterior mean is a sum of regressions.
+Nothing here uses `Path`, apart from alpha and sigma themselves, which `test_paths.py` compares with the textbook.
 """
 
 from dataclasses import dataclass

@@ -50,6 +50,8 @@ def on_page_markdown(markdown, page, **_):
 
     def link(match):
         page_of_the_file = f"code/{match['path']}.md"
-        return f"[{match[0]}]({posixpath.relpath(page_of_the_file, here)})"
+        # The table of systems has little room: there a file goes by its last name.
+        shown = f"`{posixpath.basename(match['path'])}`" if here == "." and page.file.name == "systems" else match[0]
+        return f"[{shown}]({posixpath.relpath(page_of_the_file, here)})"
 
     return _CODE_PATH.sub(link, markdown)

@@ -66,10 +66,10 @@ def test_links_and_paths_of_a_page(page):
     faults = [f"no file {path}" for path in re.findall(r"`((?:src|tests|bench|examples|docs)/[\w/.-]+\.\w+)(?:::\w+)?`", text)
               if not (ROOT / path).exists() and "/assets/" not in path and not re.search("NAME|ID-", path)]  # fmt: skip
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)\s#]+)", text):
-        if "assets/" in target:
-            code = DOCS / "figures" / (target.rpartition("/")[2].removesuffix(".png") + ".py")
-            faults += [] if code.is_file() else [f"no code for the figure {target}"]
-        elif target not in GENERATED and not (page.parent / target).exists():
+        there = (page.parent / target).resolve()
+        if there.parent == DOCS / "assets":
+            faults += [] if (DOCS / "figures" / f"{there.stem}.py").is_file() else [f"no code for the figure {target}"]
+        elif target not in GENERATED and not there.exists():
             faults.append(f"no {target}")
     assert not faults, f"{page.name}: " + "; ".join(faults)
 

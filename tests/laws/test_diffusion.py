@@ -1,7 +1,7 @@
 """F3, G1: what is minimised is minimal at the truth, and by how much it rises is known.
 
-Oracles: the exact posterior means of a mixture, Pythagoras, quadrature of closed-form errors, Gauss-Hermite quadrature of both
-score-matching losses.
+Oracles: the exact posterior means of a mixture, Pythagoras, quadrature of closed-form errors, Gauss-Hermite
+quadrature of both score-matching losses.
 """
 
 import math

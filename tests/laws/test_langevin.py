@@ -1,7 +1,7 @@
 """A6, Langevin: on a Gaussian it is an autoregression whose stationary law is known; on a mixture it finds the moments.
 
-Oracles: the closed-form variance of that autoregression (which has the O(eps) bias), scipy's distribution functions, the mixture's
-moments.
+Oracles: the closed-form variance of that autoregression (which has the O(eps) bias), scipy's distribution functions,
+the mixture's moments.
 """
 
 import math

@@ -1,7 +1,7 @@
 """G2: a path is what the textbook says, and its derived quantities follow from it.
 
-Oracles: closed forms typed here, quadrature of the rate of noise, finite differences, and the Fokker-Planck equation for the
-exact density of a Gaussian mixture at every time (`tests/exact_mixture.py`).
+Oracles: closed forms typed here, quadrature of the rate of noise, finite differences, and the Fokker-Planck equation
+for the exact density of a Gaussian mixture at every time (`tests/exact_mixture.py`).
 """
 
 import itertools

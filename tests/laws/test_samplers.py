@@ -1,7 +1,7 @@
 """G1, G3, G4: with the exact score of a mixture every sampler reaches it, at the order it declares.
 
-Oracles: the mixture's distribution functions (scipy), DDPM's own formula with the betas of Ho et al. typed here, Bayes' rule by
-quadrature, and the samplers' own limit of many steps for their order.
+Oracles: the mixture's distribution functions (scipy), DDPM's own formula with the betas of Ho et al. typed here,
+Bayes' rule by quadrature, and the samplers' own limit of many steps for their order.
 """
 
 import itertools

@@ -83,6 +83,16 @@ def test_nearest_in_chunks_is_nearest_at_once():
     assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 
+def test_nearest_among_many_columns_is_exact_down_to_copies():
+    y = torch.randn(300, 100).double() + 100
+    x = torch.cat([y[:5] + 1e-9, y[5:20] + torch.randn(15, 100)])
+    distance, index = nearest(x, y, 3)
+    truth = (x[:, None] - y).norm(dim=2).topk(3, largest=False)
+    assert torch.equal(index, truth.indices)
+    assert torch.allclose(distance, truth.values, rtol=1e-9)
+    assert index[:5, 0].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_without_held_out_rows_there_is_no_ratio():
     found = metrics.nearest_neighbours(torch.randn(5, 2), torch.randn(9, 2))
     assert (found.held_out_distance, found.ratio, found.p_value) == (None, None, None)

@@ -30,7 +30,9 @@ def test_every_image_size_keeps_its_shape_and_reaches_every_pixel(channels, size
     assert (gradient != 0).all()
 
 
-@pytest.mark.parametrize(("size", "patch", "multipliers"), [((5, 7), 1, (1, 2, 2)), ((28, 28), 3, (1, 1)), ((3, 2), 4, (1,))])
+@pytest.mark.parametrize(
+    ("size", "patch", "multipliers"), [((5, 7), 1, (1, 2, 2)), ((28, 28), 3, (1, 1)), ((3, 2), 4, (1,))]
+)
 def test_cropping_undoes_padding(size, patch, multipliers):
     net = UNet(3, size, width=8, multipliers=multipliers, patch=patch)
     net.enter = net.leave = nn.Identity()
@@ -47,7 +49,9 @@ def test_one_pixel_sides_are_refused(size):
         UNet(1, size)
 
 
-@pytest.mark.parametrize("wrong", [{"width": 0}, {"blocks": 0}, {"patch": 0}, {"multipliers": ()}, {"multipliers": (1, 0)}])
+@pytest.mark.parametrize(
+    "wrong", [{"width": 0}, {"blocks": 0}, {"patch": 0}, {"multipliers": ()}, {"multipliers": (1, 0)}]
+)
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(ConfigError, match="to be at least 1"):
         UNet(1, (8, 8), **wrong)

@@ -39,7 +39,7 @@ class Judge:
 
 
 def train_judge(pixels: Num[Tensor, "n c h w"], labels: Int[Tensor, " n"], *, levels: int = 256, epochs: int = 15,
-                max_steps: int = 1000, seed: int = 0) -> Judge:  # fmt: skip
+                max_steps: int = 600, seed: int = 0) -> Judge:  # fmt: skip
     """Train a small convolutional network on real images; the same seed gives the same judge.
 
     Seconds for 8 x 8 digits; `max_steps` of 64 images bound the time for large sets. Every batch is turned, scaled and

@@ -12,7 +12,7 @@ from jaxtyping import Num
 from torch import Tensor
 
 from ...core.errors import UserError
-from .rows import squared_distances, subsample, two_sets
+from .rows import distances, subsample, two_sets
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def mmd(x: Num[Tensor, "n *event"], y: Num[Tensor, "m *event"], *, bandwidth: fl
     if min(n, m) < 2:
         raise UserError(f"expected at least two rows in each set, got {n} and {m}; pass more")
     pooled = torch.cat([a, b])
-    squares = squared_distances(pooled, pooled)
+    squares = distances(pooled, pooled).square_()
     h = _median_distance(squares) if bandwidth is None else bandwidth
     kernel = squares.div_(-2 * h * h).exp_().fill_diagonal_(0)  # i = j never enters: that is what makes it unbiased
 

@@ -12,7 +12,7 @@ from jaxtyping import Num
 from torch import Tensor
 
 from ...core.errors import UserError
-from .rows import nearest, subsample, two_sets
+from .rows import distances, nearest, subsample, two_sets
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,5 @@ def precision_recall(real: Num[Tensor, "n *event"], generated: Num[Tensor, "m *e
 
 def _share_inside(points: Tensor, centres: Tensor, neighbours: int) -> float:
     radius = nearest(centres, centres, neighbours + 1)[0][:, -1]  # the first neighbour of a row is the row itself
-    inside = [
-        (torch.cdist(p, centres, compute_mode="donot_use_mm_for_euclid_dist") <= radius).any(1)
-        for p in points.split(1024)
-    ]
+    inside = [(distances(p, centres) <= radius).any(1) for p in points.split(1024)]
     return float(torch.cat(inside).double().mean())

@@ -39,16 +39,27 @@ def subsample(x: Tensor, rows: int, seed: int = 0) -> Tensor:
     return x[order[:rows].to(x.device)]
 
 
-def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Squared Euclidean distances `(n, m)`, by differences: exact where points nearly coincide."""
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
+def distances(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances `(n, m)`: by differences for few columns, which is exact where points nearly coincide.
+
+    For many columns, images say, by a matrix product, which is many times faster and exact to 1e-8 of |x|.
+    """
+    few = x.shape[1] <= 32
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist" if few else "use_mm_for_euclid_dist")
 
 
 def nearest(x: Tensor, y: Tensor, count: int, chunk: int = 1 << 24) -> tuple[Tensor, Tensor]:
     """Distances and indices `(n, count)` of the nearest rows of `y` for each row of `x`, in bounded memory."""
     step = max(1, chunk // len(y))
-    parts = [
-        torch.cdist(part, y, compute_mode="donot_use_mm_for_euclid_dist").topk(count, largest=False)
-        for part in x.split(step)
-    ]
-    return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+    parts = [_nearest(part, y, count) for part in x.split(step)]
+    return torch.cat([distance for distance, _ in parts]), torch.cat([index for _, index in parts])
+
+
+def _nearest(x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    if y.shape[1] <= 32:
+        return distances(x, y).topk(count, largest=False)
+    # The matrix product only picks candidates; their distances are then taken by differences, so that copies are at 0.
+    candidates = distances(x, y).topk(min(count + 8, len(y)), largest=False).indices
+    exact = torch.stack([(y[own] - row).norm(dim=1) for row, own in zip(x, candidates, strict=True)])
+    distance, order = exact.topk(count, largest=False)
+    return distance, candidates.gather(1, order)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...core.errors import UserError
 from .estimate import Estimate
-from .rows import as_rows, subsample, two_sets
+from .rows import as_rows, distances, subsample, two_sets
 
 
 def wasserstein(x: Num[Tensor, "n *event"], y: Num[Tensor, "m *event"], *, order: int = 2, max_rows: int = 2000,
@@ -35,7 +35,7 @@ def wasserstein(x: Num[Tensor, "n *event"], y: Num[Tensor, "m *event"], *, order
         return float(_by_sorting(a[:, 0], b[:, 0], order) ** (1 / order))
     rows = min(len(a), len(b), max_rows)
     a, b = subsample(a, rows, seed), subsample(b, rows, seed + 1)
-    cost = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").pow_(order).numpy()
+    cost = distances(a, b).pow_(order).numpy()
     return float(cost[linear_sum_assignment(cost)].mean() ** (1 / order))
 
 

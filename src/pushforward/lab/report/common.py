@@ -72,6 +72,6 @@ def training_section(page: Report, history: History, unit: str) -> None:
     if not history:
         return
     held = any(record.get("held_out_loss") is not None for record in history)
-    also = " Where the held-out loss is lowest, the weights were kept." if held else ""
+    also = " The circle marks the lowest held-out loss." if held else ""
     page.section("Training")
     page.figure(curves(history, unit=unit), f"Loss over the steps of training.{also}")

@@ -58,7 +58,7 @@ def report_images(model: Any, train: Images, test: Images, history: History, *, 
     if labels is not None and train.labels is not None:
         judge = train_judge(train.pixels, train.labels, levels=train.levels, seed=seed)
         _judge_value(page, judge, test, drawn, labels)
-    near = nearest_neighbours(drawn, train.pixels, test.pixels, neighbours=3, seed=seed)
+    near = nearest_neighbours(drawn, train.pixels, test.pixels, neighbours=3, max_rows=1000, seed=seed)
     page.value("distance to training images", near.ratio or 0.0, note="1 for held-out images; far below 1 for copies")
     training_values(page, model, history, minutes)
 

@@ -1,4 +1,7 @@
-"""DDPM: predict the noise, on the variance-preserving path with a linear rate. Ho et al. 2020, https://arxiv.org/abs/2006.11239."""
+"""DDPM: predict the noise, on the variance-preserving path with a linear rate.
+
+E |noise - noise_theta(x_t, t)|^2. Ho, Jain and Abbeel 2020, https://arxiv.org/abs/2006.11239.
+"""
 
 from collections.abc import Sequence
 
@@ -9,11 +12,13 @@ from .diffusion import Diffusion
 
 def ddpm(data: Source = None, *, event_shape: int | Sequence[int] | None = None, classes: int | None = None,
          levels: int | None = None, width: int | None = None) -> Diffusion:  # fmt: skip
-    """Noise prediction on `VP()`: q(x_t | x_0) = N(sqrt(abar) x_0, (1 - abar) I), abar = alpha(t)^2, and the simple loss.
+    """Noise prediction on `VP()`: q(x_t | x_0) = N(sqrt(abar) x_0, (1 - abar) I), abar = alpha(t)^2, and the simple
+    loss.
 
     Args:
         data: images, a table, or a tensor `(n, features)`, from which the model takes its size, units and condition.
-        event_shape: instead of data: (features,) or (channels, height, width), already of unit scale unless `levels` is given.
+        event_shape: instead of data: (features,) or (channels, height, width), already of unit scale unless `levels`
+        is given.
         classes: labels 0 .. classes - 1 as the condition. levels: pixels are whole numbers 0 .. levels - 1.
         width: of the network: channels of the U-Net (32), or hidden units of the multilayer perceptron (256).
 

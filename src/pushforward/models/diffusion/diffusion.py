@@ -1,8 +1,9 @@
 """`Diffusion`: a network that predicts one quantity on a Gaussian path, and everything that follows from it.
 
-x_t = alpha(t) data + sigma(t) noise; the network knows E[noise | x_t] (or the data, velocity, v, score: the same thing), hence
-the score of p_t, hence the reverse process. Sohl-Dickstein et al. 2015, https://arxiv.org/abs/1503.03585;
-Ho et al. 2020, https://arxiv.org/abs/2006.11239; Song et al. 2021, https://arxiv.org/abs/2011.13456.
+x_t = alpha(t) data + sigma(t) noise; the network knows E[noise | x_t] (or that of the data, velocity, v, or the score:
+it is the same thing), hence the score of p_t, hence the reverse process.
+Sohl-Dickstein et al. 2015, https://arxiv.org/abs/1503.03585; Ho et al. 2020, https://arxiv.org/abs/2006.11239;
+Song et al. 2021, https://arxiv.org/abs/2011.13456.
 """
 
 import math
@@ -34,12 +35,13 @@ class Diffusion(Distribution):
     Args:
         network: `network(y, t, condition)` of the shape of y `(n, *event)`, with t `(n,)`; y is x_t divided by
             sqrt(alpha^2 + sigma^2), so it has unit scale at every t of every path. The condition is `(n,)` labels,
-            `(n, condition_features)` numbers, or None for no condition. `pf.nn.UNet` and `pf.nn.TimeMLP` are such networks.
+            `(n, condition_features)` numbers, or None for no condition. `pf.nn.UNet` and `pf.nn.TimeMLP` are such
+            networks.
         path: alpha and sigma, such as `pf.paths.Cosine()`.
         event_shape: of x.
         predict: what the network gives: "noise", "data", "velocity", "v" or "score".
-        classes: number of classes of a model conditional on labels 0 .. classes - 1. The condition is then optional: the
-            network takes None, or the label `classes` in some rows, for "no label".
+        classes: number of classes of a model conditional on labels 0 .. classes - 1. The condition is then optional:
+            the network takes None, or the label `classes` in some rows, for "no label".
         condition_features: how many numbers a continuous condition has.
         levels: x holds whole numbers 0 .. levels - 1 (pixels). They are dequantised, z = 2 (x + u) / levels - 1.
         loc, scale: for other data, z = (x - loc) / scale; numbers, or tensors that broadcast to an event.
@@ -76,13 +78,12 @@ class Diffusion(Distribution):
             self.condition_shape, self.condition_optional = as_size(()), True
         elif condition_features is not None:
             self.condition_shape = as_size(condition_features)
-        half = None if levels is None else levels / 2
-        self.loc = nn.Buffer(self._per_event(half if half is not None else loc if loc is not None else 0.0, "loc"))
-        self.scale = nn.Buffer(
-            self._per_event(half if half is not None else scale if scale is not None else 1.0, "scale")
-        )
-        whole = torch.tensor(levels is not None) if integer is None else integer.bool()
-        self.integer = nn.Buffer(self._per_event(whole, "integer"))
+        if levels is not None:
+            loc = scale = levels / 2
+            integer = torch.tensor(True)
+        self.loc = nn.Buffer(self._per_event(0.0 if loc is None else loc, "loc"))
+        self.scale = nn.Buffer(self._per_event(1.0 if scale is None else scale, "scale"))
+        self.integer = nn.Buffer(self._per_event(torch.tensor(False) if integer is None else integer.bool(), "integer"))
         if not (self.scale > 0).all() or not (torch.isfinite(self.loc) & torch.isfinite(self.scale)).all():
             raise ConfigError("expected finite loc and scale, the scale positive; give means and standard deviations")
         self.whole = bool(self.integer.any())
@@ -101,7 +102,7 @@ class Diffusion(Distribution):
     def predicted(
         self, x_t: Tensor, t: Tensor, condition: Tensor | None = None, *, target: Prediction | None = None
     ) -> Tensor:
-        """E[target | x_t] in model units, for x_t `(n, *event)` and t `(n,)`; the target is what the network predicts unless given.
+        """E[target | x_t] in model units, for x_t `(n, *event)` and t `(n,)`; by default of what the network predicts.
 
         `model.predicted(x_t, t, target="score")` is grad log p_t(x_t).
         """
@@ -112,8 +113,8 @@ class Diffusion(Distribution):
                generator: torch.Generator | None = None, callback: Callback | None = None) -> Tensor:  # fmt: skip
         """Draw `(*shape, *batch, *event)` in the units of the data; no gradients.
 
-        `sampler` is one of `pf.diffusion.samplers`, `DDIM(steps=50)` by default; `callback(state, info)` sees every step, in
-        model units, of as many rows as fit in memory at once.
+        `sampler` is one of `pf.diffusion.samplers`, `DDIM(steps=50)` by default; `callback(state, info)` sees every
+        step, in model units, of as many rows as fit in memory at once.
         """
         with torch.inference_mode():
             x = self._draw(partial(self._walk, sampler, callback), shape, condition, generator)
@@ -131,17 +132,17 @@ class Diffusion(Distribution):
         return decode(self, noise, condition, tolerance)
 
     def log_prob_estimate(self, x: Tensor, condition: Tensor | None = None, *, probes: int = 2, exact: bool | None = None,
-                          dequantisations: int = 2, rtol: float = 5e-4, steps: int | None = None, max_solver_error: float | None = None,
-                          generator: torch.Generator | None = None) -> LogProbEstimate:  # fmt: skip
+                          dequantisations: int = 2, rtol: float = 5e-4, steps: int | None = None,
+                          max_solver_error: float | None = None, generator: torch.Generator | None = None) -> LogProbEstimate:  # fmt: skip
         """log p(x) in nats by the probability flow, with its standard error; x is `(*batch, *event)` in its own units.
 
         Args:
-            probes: random vectors that estimate the trace, where it is not `exact` (one derivative a dimension; by default for
-                events of at most 8 numbers).
+            probes: random vectors that estimate the trace, where it is not `exact` (one derivative a dimension; by
+                default for events of at most 8 numbers).
             dequantisations: draws of the noise on whole numbers, whose mean bounds log P(x) from below.
             rtol: tolerance of adaptive steps; `steps` takes that many even ones instead.
-            max_solver_error: nats, for the median row; beyond it the estimate is refused with a `UserError`. By default 0.05, and
-                0.01 more for every number of an event.
+            max_solver_error: nats, for the median row; beyond it the estimate is refused with a `UserError`. By
+                default 0.05, and 0.01 more for every number of an event.
         """
         flat, batch = flatten_batch(x, self.event_shape)
         given = flatten_condition(condition, self.condition_shape, batch, self.condition_optional)
@@ -150,8 +151,17 @@ class Diffusion(Distribution):
                             0.05 + 0.01 * numbers if max_solver_error is None else max_solver_error)  # fmt: skip
         source = RowGenerator.of(generator, len(flat), device=device_of(self))
         with torch.no_grad():
-            result = estimate(self, match_dtype(flat, dtype_of(self)), given, settings, source)
+            result = estimate(self, self.checked(flat), given, settings, source)
         return LogProbEstimate(*(part.reshape(batch) for part in vars(result).values()))
+
+    def checked(self, x: Tensor) -> Tensor:
+        """x in the dtype of the model. Raises `ShapeError` for NaN, infinity, and a float of another precision."""
+        x = match_dtype(x, dtype_of(self))
+        if not torch.isfinite(x).all():
+            raise ShapeError(
+                f"expected finite numbers, got {int((~torch.isfinite(x)).sum())} inf or NaN; leave out those rows"
+            )
+        return x
 
     def to_model_units(self, x: Tensor, generator: RowGenerator | None) -> Tensor:
         """Standardise x `(n, *event)`; whole numbers get uniform noise from `generator`, or 1/2 without one."""

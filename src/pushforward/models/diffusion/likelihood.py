@@ -1,13 +1,16 @@
 """Likelihood by the probability flow, with an account of its errors.
 
-log p(x_0) = log p_T(x_T) + int tr(d drift/dx) dt along dx/dt = drift = f x - 1/2 g^2 score. On the angle clock the drift is E[v | y],
-p_T is standard normal, and x_0 comes in by y = cos(theta_min) z, with z = x_0 standardised: two constants. The trace is exact or
+log p(x_0) = log p_T(x_T) + int tr(d drift/dx) dt along dx/dt = drift = f x - 1/2 g^2 score. On the angle clock the
+drift is E[v | y], p_T is standard normal, and x_0 comes in by y = cos(theta_min) z, with z = x_0 standardised: two
+constants. The trace is exact or
 
     tr J = E e'Je for random signs e     (Hutchinson 1990, https://doi.org/10.1080/03610919008812866),
 
-with fixed e along a path, so that each e gives an unbiased estimate of the whole integral and their spread its error. Whole numbers
-are dequantised: E_u log p(x + u) bounds log P(x) from below. Song et al. 2021, https://arxiv.org/abs/2011.13456, section 4.3;
-Grathwohl et al. 2019, https://arxiv.org/abs/1810.01367; Theis et al. 2016, https://arxiv.org/abs/1511.01844.
+with fixed e along a path, so that each e gives an unbiased estimate of the whole integral and their spread its error.
+Whole numbers are dequantised: E_u log p(x + u) bounds log P(x) from below.
+
+Song et al. 2021, https://arxiv.org/abs/2011.13456, section 4.3; Grathwohl et al. 2019, https://arxiv.org/abs/1810.01367;
+Theis, van den Oord and Bethge 2016, https://arxiv.org/abs/1511.01844.
 """
 
 import math
@@ -38,8 +41,9 @@ _LOG_2PI = math.log(2 * math.pi)
 class LogProbEstimate:
     """log p(x) in nats, `(*batch,)`, and the standard error of each, with the parts it is made of.
 
-    std_error^2 = probe_error^2 + dequantisation_error^2 + solver_error^2. The first two are standard errors of means over draws;
-    the last is by how much a coarser solve changes the value. Averages over rows have the standard error of their spread.
+    std_error^2 = probe_error^2 + dequantisation_error^2 + solver_error^2. The first two are standard errors of means
+    over draws; the last is by how much a coarser solve changes the value. Averages over rows have the standard error
+    of their spread.
     """
 
     value: Tensor
@@ -79,9 +83,7 @@ def estimate(
     typical = result.solver_error.median().item()  # a row far out of the data may be hard, and its error bar says so
     if not typical <= settings.max_solver_error:
         how = (
-            f"steps={settings.steps}; take more steps"
-            if settings.steps
-            else f"rtol={settings.rtol:g}; take a smaller rtol"
+            f"steps={settings.steps}; take more steps" if settings.steps else f"rtol={settings.rtol:g}; make it smaller"
         )
         raise UserError(f"expected a median solver error below {settings.max_solver_error:g} nats, got {typical:.3g} with {how}, or raise "
                         "max_solver_error if that is good enough")  # fmt: skip
@@ -123,7 +125,7 @@ def _spread(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _log_prob(model: "Diffusion", z: Tensor, condition: Tensor | None, e: Tensor | None, settings: Settings, *,
               coarse: bool = False) -> Tensor:  # fmt: skip
-    """log p of z in model units, one estimate a probe: `(n, probes)`. The coarse one is ten times as tolerant, or half the steps."""
+    """log p of z in model units, one estimate a probe: `(n, probes)`; the coarse one by half the steps, or ten times rtol."""
     least, most = angle_range(model)
     velocity = flow_field(model, condition)
     probes = 1 if e is None else e.shape[1]
@@ -145,7 +147,7 @@ def _log_prob(model: "Diffusion", z: Tensor, condition: Tensor | None, e: Tensor
 
 
 def _with_traces(f: Callable[[Tensor], Tensor], y: Tensor, e: Tensor | None) -> tuple[Tensor, Tensor]:
-    """f(y) and the trace of its Jacobian: exactly `(n, 1)`, or e'Je for every probe e `(n, probes, *event)`, `(n, probes)`."""
+    """f(y) and the trace of its Jacobian: exact, `(n, 1)`, or e'Je for all probes e `(n, probes, *event)`: `(n, probes)`."""
     if e is None:
         value, trace = divergence_exact(f, y, differentiable=False)
         return value, trace[:, None]

@@ -2,8 +2,8 @@
 
 simple      E_t mean_i (q_i - q_theta,i(x_t, t))^2, t uniform. Ho et al. 2020, https://arxiv.org/abs/2006.11239, eq. 14
 likelihood  1/2 int g^2 |score - score_theta|^2 dt, which bounds -log p up to a constant. Song et al. 2021,
-            https://arxiv.org/abs/2101.09258; with lambda = log(alpha / sigma) it is int |noise - noise_theta|^2 dlambda, so lambda
-            is drawn uniform. Kingma et al. 2021, https://arxiv.org/abs/2107.00630
+            https://arxiv.org/abs/2101.09258; it is int |noise - noise_theta|^2 dlambda with lambda = log(alpha / sigma),
+            so lambda is drawn uniform. Kingma et al. 2021, https://arxiv.org/abs/2107.00630
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ Weighting = Literal["simple", "likelihood"]
 
 @dataclass(frozen=True)
 class Denoising:
-    """The loss of a `Diffusion`, `(model, batch, generator) -> Loss`: a mean over rows and over the numbers of an event.
+    """The loss of a `Diffusion`, (model, batch, generator) -> `Loss`: a mean over rows and over the numbers of an event.
 
     `weighting`: "simple" is the squared error of what the network predicts (a score's is multiplied by sigma^2, or it
-    would be infinite at t = 0); "likelihood" weighs by what a time contributes to log p, in nats per number of the event.
-    `drop_condition`: the share of rows that are trained without their condition, where the model allows it; this is
-    what makes unconditional samples and classifier-free guidance possible. Ho and Salimans 2022, https://arxiv.org/abs/2207.12598
+    would be infinite at t = 0); "likelihood" weighs by what a time contributes to log p, in nats per number of the
+    event. `drop_condition`: the share of rows that are trained without their condition, where the model allows it;
+    unconditional samples and classifier-free guidance need it (Ho and Salimans 2022, https://arxiv.org/abs/2207.12598).
 
     >>> Denoising().weighting
     'simple'

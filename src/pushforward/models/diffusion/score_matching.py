@@ -1,7 +1,8 @@
 """Denoising score matching: the score of blurred data, learned without ever knowing it.
 
-J(s) = E 1/2 |s(x~) + (x~ - x) / sigma^2|^2, x~ = x + sigma noise, and (x~ - x) / sigma^2 = noise / sigma: minus the score of the
-blur. It differs from 1/2 E |s - grad log p_sigma|^2, and from the implicit form E[tr ds/dx~ + 1/2 |s|^2], by constants only.
+J(s) = E 1/2 |s(x~) + (x~ - x) / sigma^2|^2 with x~ = x + sigma noise, so (x~ - x) / sigma^2 = noise / sigma.
+
+It differs from 1/2 E |s - grad log p_sigma|^2, and from the implicit form E[tr ds/dx~ + 1/2 |s|^2], by constants only.
 Vincent 2011, https://doi.org/10.1162/NECO_a_00142
 """
 

@@ -1,7 +1,7 @@
 """Along the probability flow and back: data to noise and noise to data, one to one.
 
-dy/dtheta = E[v | y] from the least angle to the largest encodes, the other way decodes; the ends are joined to clean data by
-y = cos(theta_min) data, which leaves out noise of standard deviation sin(theta_min), about 0.001.
+dy/dtheta = E[v | y] from the least angle to the largest encodes, the other way decodes; the ends are joined to clean
+data by y = cos(theta_min) data, which leaves out noise of standard deviation sin(theta_min), about 0.001.
 Song et al. 2021, https://arxiv.org/abs/2011.13456, section 4.3.
 """
 
@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from ...core.batching import in_chunks
-from ...core.registry import dtype_of
-from ...core.shapes import flatten_batch, flatten_condition, match_dtype
+from ...core.shapes import flatten_batch, flatten_condition
 from ...parts.diffeq import solve
 from .denoiser import Denoiser
 from .field import flow_field
@@ -65,6 +64,6 @@ def _in_rows(
     name: str,
 ) -> Tensor:
     flat, batch = flatten_batch(value, model.event_shape, name)
-    flat = match_dtype(flat, dtype_of(model))
+    flat = model.checked(flat)
     given = flatten_condition(condition, model.condition_shape, batch, model.condition_optional)
     return in_chunks(run, model._rows(len(flat), given), flat, given).reshape(value.shape)

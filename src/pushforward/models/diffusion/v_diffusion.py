@@ -1,4 +1,7 @@
-"""v-diffusion: predict v = alpha noise - sigma data, on the cosine path. Salimans and Ho 2022, https://arxiv.org/abs/2202.00512."""
+"""v-diffusion: predict v = alpha noise - sigma data, on the cosine path.
+
+E |v - v_theta(x_t, t)|^2. Salimans and Ho 2022, https://arxiv.org/abs/2202.00512.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +12,8 @@ from .diffusion import Diffusion
 
 def v_diffusion(data: Source = None, *, event_shape: int | Sequence[int] | None = None, classes: int | None = None,
                 levels: int | None = None, width: int | None = None) -> Diffusion:  # fmt: skip
-    """v prediction on `Cosine()`: on this path v is the velocity of a point, up to the factor pi / 2, at every time of one size.
+    """v prediction on `Cosine()`: on this path v is the velocity of a point, up to the factor pi / 2, at every time
+    of one size.
 
     The arguments are those of `ddpm`. It is the one to begin with for images: nothing is singular at either end.
 

@@ -1,8 +1,9 @@
 """Unadjusted Langevin algorithm: gradient ascent on log p with noise of just the right size.
 
-x <- x + eps grad log p(x) + sqrt(2 eps) z,  z ~ N(0, I): Euler's method for dx = grad log p(x) dt + sqrt(2) dw, whose stationary density
-is p. The step is never rejected, so what it samples differs from p by O(eps): N(0, s^2) becomes N(0, s^2 / (1 - eps / (2 s^2))).
-Parisi 1981, https://doi.org/10.1016/0550-3213(81)90056-0; Roberts and Tweedie 1996, https://doi.org/10.2307/3318418
+x <- x + eps grad log p(x) + sqrt(2 eps) z,  z ~ N(0, I): Euler's method for dx = grad log p(x) dt + sqrt(2) dw, whose
+stationary density is p. The step is never rejected, so what it samples differs from p by O(eps): N(0, s^2) becomes
+N(0, s^2 / (1 - eps / (2 s^2))). Parisi 1981, https://doi.org/10.1016/0550-3213(81)90056-0; Roberts and Tweedie 1996,
+https://doi.org/10.2307/3318418
 """
 
 import math
@@ -24,9 +25,9 @@ from ...core.registry import register
 class Langevin(Kernel):
     """Langevin dynamics on an unnormalised log density, as many chains at once as x has rows.
 
-    `log_density` is a distribution, or maps x `(n, *event)` to `(n,)`, each row for itself (minus an energy, say); its gradient
-    is taken by autodiff. `step_size` is eps above, in squared units of x: small against the squared width of
-    the narrowest bump. Each step reports `log_density`, that of the positions it started from.
+    `log_density` is a distribution, or maps x `(n, *event)` to `(n,)`, each row for itself (minus an energy, say);
+    its gradient is taken by autodiff. `step_size` is eps above, in squared units of x: small against the squared
+    width of the narrowest bump. Each step reports `log_density`, that of the positions it started from.
 
     Raises `ConfigError` for a step size that is not positive, `UserError` when a log density is no longer finite.
 

@@ -1,7 +1,7 @@
 """From noise back to data: the equations whose marginals are those of a path, run from t_max down to t_min.
 
-kind "ode":  dx = [f x - 1/2 g^2 score] dt               the probability flow, deterministic
-kind "sde":  dx = [f x - g^2 score] dt + g dw            the reverse process, with dt < 0 and w a Brownian motion backwards in time
+kind "ode":  dx = [f x - 1/2 g^2 score] dt           the probability flow, deterministic
+kind "sde":  dx = [f x - g^2 score] dt + g dw        the reverse process: dt < 0, w a Brownian motion backwards in time
 
 f and g^2 are those of `Path.drift_and_diffusion`. Anderson 1982, https://doi.org/10.1016/0304-4149(82)90051-5;
 Song et al. 2021, https://arxiv.org/abs/2011.13456, eq. 6 and 13.
@@ -39,9 +39,8 @@ def reverse_terms(path: Path, score: Callable[[Tensor, Tensor], Tensor], kind: K
         raise ConfigError(f"expected kind among {', '.join(get_args(Kind))}, got {kind!r}")
 
     def drift(t: Tensor, x: Tensor) -> Tensor:
-        f, g_squared = (
-            expand_right(c, x) for c in path.drift_and_diffusion(t.contiguous())
-        )  # forward mode wants memory of its own
+        t = t.contiguous()  # forward-mode derivatives want memory of their own, not an expanded number
+        f, g_squared = (expand_right(c, x) for c in path.drift_and_diffusion(t))
         return f * x - _SHARE[kind] * g_squared * score(x, t)
 
     return [ODETerm(drift)]

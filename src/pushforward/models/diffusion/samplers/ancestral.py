@@ -1,9 +1,12 @@
 """Ancestral sampling: step by step through the exact posterior of the noising process, with the predicted data in it.
 
-q(x_s | x_t, data) = N(alpha_ts sigma_s^2 / sigma_t^2 x_t + alpha_s sigma_ts^2 / sigma_t^2 data, sigma_ts^2 sigma_s^2 / sigma_t^2), s < t,
-alpha_ts = alpha_t / alpha_s, sigma_ts^2 = sigma_t^2 - alpha_ts^2 sigma_s^2. With betas of DDPM this is its
-x_{t-1} = (x_t - (1 - alpha) / sqrt(1 - abar) eps) / sqrt(alpha) + sigma z; at the last step sigma_s = 0 and there is no z.
-Ho, Jain and Abbeel 2020, https://arxiv.org/abs/2006.11239, eq. 7; Kingma et al. 2021, https://arxiv.org/abs/2107.00630, appendix A.
+q(x_s | x_t, data) = N(m, sigma_ts^2 sigma_s^2 / sigma_t^2) for s < t, with
+m = alpha_ts sigma_s^2 / sigma_t^2 x_t + alpha_s sigma_ts^2 / sigma_t^2 data,
+alpha_ts = alpha_t / alpha_s,  sigma_ts^2 = sigma_t^2 - alpha_ts^2 sigma_s^2.
+
+With the betas of DDPM it is DDPM's x_{t-1} = (x_t - (1 - alpha) / sqrt(1 - abar) eps) / sqrt(alpha) + sigma z; at the
+last step sigma_s = 0 and there is no z. Ho, Jain and Abbeel 2020, https://arxiv.org/abs/2006.11239, eq. 7;
+Kingma et al. 2021, https://arxiv.org/abs/2107.00630, appendix A.
 """
 
 import functools
@@ -22,7 +25,8 @@ from .walk import Row, Walk, attached, table_of
 
 
 def posterior(alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float) -> Row:
-    """(from_x, from_data, from_noise) of q(x_s | x_t, data): mean = from_x x_t + from_data data, and its standard deviation.
+    """(from_x, from_data, from_noise) of q(x_s | x_t, data): mean = from_x x_t + from_data data, and its standard
+    deviation.
 
     >>> posterior(0.6, 0.8, 1.0, 0.0)  # the last step is the predicted data
     (0.0, 1.0, 0.0)

@@ -1,8 +1,8 @@
 """DDIM: the same marginals as DDPM with any share of its noise, down to none.
 
-x_s = alpha_s data + sqrt(sigma_s^2 - c^2) noise + c z, with data and noise as predicted at t, and c = eta times the standard deviation
-of DDPM's posterior. eta = 1 is ancestral sampling; eta = 0 is deterministic, a first-order step of the probability flow.
-Song, Meng and Ermon 2021, https://arxiv.org/abs/2010.02502, eq. 12.
+x_s = alpha_s data + sqrt(sigma_s^2 - c^2) noise + c z, with data and noise as predicted at t, and c = eta times the
+standard deviation of DDPM's posterior. eta = 1 is ancestral sampling; eta = 0 is deterministic, a first-order step of
+the probability flow. Song, Meng and Ermon 2021, https://arxiv.org/abs/2010.02502, eq. 12.
 """
 
 import functools

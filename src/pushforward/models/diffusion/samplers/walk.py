@@ -1,7 +1,8 @@
 """What samplers share: a model and a condition bound to a table of numbers, one row a step.
 
-On the angle clock (`parts/paths/angle.py`) y = cos(theta) data + sin(theta) noise on every path, and every first-order sampler is
-y <- a y + b prediction + c z, with a, b, c known before the first step. So a step is one network, two products and a sum.
+On the angle clock (`parts/paths/angle.py`) y = cos(theta) data + sin(theta) noise on every path, and every
+first-order sampler is y <- a y + b prediction + c z, with a, b, c known before the first step. So a step is one
+network, two products and a sum.
 """
 
 import math
