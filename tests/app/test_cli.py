@@ -102,7 +102,8 @@ def test_images_from_a_folder(tmp_path):
     assert code == 0, output
     code, output = call("sample", tmp_path / "run", "-n", 4, "-o", tmp_path / "out", "--given", "label=dogs")
     assert code == 0, output
-    assert Image.open(next((tmp_path / "out").glob("*.png"))).size == (7, 9)
+    with Image.open(next((tmp_path / "out").glob("*.png"))) as drawn:
+        assert drawn.size == (7, 9)
     code, output = call("sample", tmp_path / "run", "-n", 4, "--given", "label=bird")
     assert code == 2
     assert "cats, dogs" in output

@@ -116,9 +116,13 @@ def test_gradients_are_finite_differences(name, direction):
 
     def along(amount: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
         state = {key: p + amount * dot for (key, p), dot in zip(part.named_parameters(), dots)}
-        return torch.func.functional_call(_Directed(part, direction), {f"part.{key}": p for key, p in state.items()}, given)
+        return torch.func.functional_call(
+            _Directed(part, direction), {f"part.{key}": p for key, p in state.items()}, given
+        )
 
-    assert torch.autograd.gradcheck(along, (torch.zeros((), dtype=torch.float64, requires_grad=True), *inputs), atol=1e-5, rtol=1e-4)
+    assert torch.autograd.gradcheck(
+        along, (torch.zeros((), dtype=torch.float64, requires_grad=True), *inputs), atol=1e-5, rtol=1e-4
+    )
 
 
 class _Directed(torch.nn.Module):

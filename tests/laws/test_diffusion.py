@@ -34,7 +34,7 @@ class Bent(nn.Module):
         self.exact, self.size = ExactNetwork(path, predict), size
 
     def bend(self, y: Tensor, t: Tensor) -> Tensor:
-        return self.size * torch.sin(2 * y.flip(1) + t[:, None])
+        return self.size * torch.sin(y + 0.3 * t[:, None])  # correlated with y, hence with any wrong target
 
     def forward(self, y: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         return self.exact(y, t, condition) + self.bend(y, t)

@@ -19,7 +19,7 @@ from pushforward.parts.paths import VE, VP, Cosine, Linear
 from tests.exact_mixture import exact_model, standard_mixture
 
 BUDGET = 1e-5
-PATHS = {"VP": VP(), "VE": VE(0.002, 50.0), "Cosine": Cosine(), "Linear": Linear()}
+PATHS = {"VP": VP(), "VE": VE(0.1, 50.0), "Cosine": Cosine(), "Linear": Linear()}
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -29,12 +29,16 @@ def seeded(seed: int) -> torch.Generator:
 @pytest.mark.parametrize("predict", ["noise", "velocity"])
 @pytest.mark.parametrize("name", PATHS)
 def test_the_likelihood_is_the_mixtures_log_density(name, predict):
-    mixture, model = standard_mixture(), exact_model(PATHS[name], predict)
+    path, mixture = PATHS[name], standard_mixture()
     x = mixture.sample(30, 1)
-    found = model.log_prob_estimate(x, rtol=1e-5)
-    # What is left is the blur at t_min, of variance below 4e-6, and the prior at t_max.
-    torch.testing.assert_close(found.value, mixture.log_prob(x), rtol=0, atol=2e-3)
-    assert (found.value - mixture.log_prob(x)).abs().median() < 1e-4
+    found = exact_model(path, predict).log_prob_estimate(x, rtol=1e-5)
+    # The model ends at t_min: its data carry a blur of sigma / alpha, of 0.1 on this VE path and about 0.001 on the others.
+    start = torch.tensor(path.t_min, dtype=torch.float64)
+    blurred = mixture.log_prob(x, 1.0, float(path.sigma(start) / path.alpha(start)))
+    torch.testing.assert_close(found.value, blurred, rtol=0, atol=2e-3)
+    assert (found.value - blurred).abs().median() < 1e-4
+    if name != "VE":
+        torch.testing.assert_close(found.value, mixture.log_prob(x), rtol=0, atol=3e-3)
     assert found.probe_error.eq(0).all()
     assert found.dequantisation_error.eq(0).all()
     assert found.solver_error.mean() < 1e-3

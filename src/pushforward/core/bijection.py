@@ -46,4 +46,4 @@ class Bijection(nn.Module):
         flat, batch = flatten_batch(value, source, name)
         given = flatten_condition(condition, self.condition_shape, batch)
         out, log_det = apply(flat, given)
-        return out.reshape(*batch, *target), log_det.reshape(batch)
+        return out.reshape(batch + target), log_det.reshape(batch)

@@ -54,18 +54,16 @@ class Distribution(nn.Module):
     def rsample(self, shape: int | Sequence[int] = (), condition: Tensor | None = None, *,
                 generator: torch.Generator | None = None) -> Tensor:  # fmt: skip
         """`sample`, the same draws, with gradients to the parameters (reparameterised)."""
-        if not self.reparameterised:
-            raise TypeError(
-                f"{type(self).__name__} cannot be reparameterised; use sample and a score-function gradient"
-            )
+        self._require_reparameterised()
         return self._draw(self._sample, shape, condition, generator)
 
     def rsample_and_log_prob(self, shape: int | Sequence[int] = (), condition: Tensor | None = None, *,
                              generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Draw with gradients together with log p of the draws, in one pass where the model can."""
+        self._require_reparameterised()
         full, flat = self._batch_of(shape, condition)
         x, log_prob = self._sample_and_log_prob(flat, RowGenerator.of(generator, count(full), device=device_of(self)))
-        return x.reshape(*full, *self.event_shape), log_prob.reshape(full)
+        return x.reshape(full + self.event_shape), log_prob.reshape(full)
 
     def log_prob(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Log density of `x`, `(*batch, *event)`, in nats: `(*batch,)`; see `log_prob_kind` for what it is."""
@@ -87,6 +85,12 @@ class Distribution(nn.Module):
 
         return TorchView(self, condition)
 
+    def _require_reparameterised(self) -> None:
+        if not self.reparameterised:
+            raise TypeError(
+                f"{type(self).__name__} cannot be reparameterised; use sample and a score-function gradient"
+            )
+
     def _batch_of(self, shape: int | Sequence[int], condition: Tensor | None) -> tuple[Size, Tensor | None]:
         inner = Size(())
         if condition is not None and self.condition_shape is not None:
@@ -100,9 +104,9 @@ class Distribution(nn.Module):
         source = RowGenerator.of(generator, count(full), device=device_of(self))
         size = self._rows(source.rows, flat)
         if source.rows <= size:
-            return draw(flat, source).reshape(*full, *self.event_shape)
+            return draw(flat, source).reshape(full + self.event_shape)
         parts = [draw(None if flat is None else flat[a:b], source.slice(a, b)) for a, b in chunks(source.rows, size)]
-        return torch.cat(parts).reshape(*full, *self.event_shape)
+        return torch.cat(parts).reshape(full + self.event_shape)
 
     def _probe(self, condition: Tensor | None) -> object:
         """Run the widest computation for one row, so that its memory can be measured."""

@@ -85,4 +85,9 @@ class RowGenerator:
         return full[offset : offset + self.rows]
 
     def _seeded(self, block: int, number: int) -> torch.Generator:
-        return torch.Generator(device=self.device).manual_seed(mix(self.seed, block, number))
+        # On the CPU a seed counts by its lower 32 bits, and 100,000 hashes of 32 bits collide: permute numbers instead.
+        low = (mix(self.seed, block) + number) & 0xFFFFFFFF
+        low = ((low ^ low >> 16) * 0x85EBCA6B) & 0xFFFFFFFF
+        low = ((low ^ low >> 13) * 0xC2B2AE35) & 0xFFFFFFFF
+        high = mix(self.seed, block, number) >> 32 << 32
+        return torch.Generator(device=self.device).manual_seed(high | low ^ low >> 16)

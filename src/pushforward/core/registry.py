@@ -25,7 +25,10 @@ def register(cls: T) -> T:
     if name in CONSTRUCTORS and CONSTRUCTORS[name].__module__ != cls.__module__:
         raise ConfigError(f"two classes are registered as {name}: {CONSTRUCTORS[name].__module__} and {cls.__module__}")
     initialise = cls.__init__
-    signature = inspect.signature(initialise)
+    # A class without a constructor of its own has that of nn.Module or object, which takes nothing but calls it *args.
+    signature = inspect.signature(initialise if "__init__" in cls.__dict__ else lambda self: None)
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in signature.parameters.values()):
+        raise ConfigError(f"expected a constructor without *args and **kwargs, got {name}{signature}; name its arguments")
 
     @functools.wraps(initialise)
     def remember(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -52,7 +55,7 @@ def describe(value: Any, tensors: dict[str, Tensor], where: str = "model") -> An
     if isinstance(value, dict) and all(isinstance(k, str) for k in value):
         return {"dict": {k: describe(v, tensors, f"{where}.{k}") for k, v in value.items()}}
     if isinstance(value, Tensor):
-        tensors[where] = value.detach().cpu().contiguous()
+        tensors[where] = value.detach().cpu().contiguous().clone()
         return {"tensor": where}
     raise ConfigError(f"cannot save {where}: expected numbers, strings, tensors or registered parts, "
                       f"got {type(value).__module__}.{type(value).__qualname__}; decorate its class with @pushforward.register")  # fmt: skip
@@ -73,7 +76,7 @@ def build(description: Any, tensors: dict[str, Tensor]) -> Any:
     if set(description) == {"dict"}:
         return {k: build(v, tensors) for k, v in description["dict"].items()}
     name = description.get("class")
-    if set(description) != {"class", "arguments"} or name not in CONSTRUCTORS:
+    if set(description) != {"class", "arguments"} or not isinstance(name, str) or name not in CONSTRUCTORS:
         raise SavedFileError(f"expected a part known to this version of pushforward, got {name!r}; "
                              "update pushforward, or import the package that registers it")  # fmt: skip
     cls: Callable[..., Any] = CONSTRUCTORS[name]

@@ -59,7 +59,7 @@ def flatten_condition(
     flat, own_batch = flatten_batch(condition, expected, "condition")
     try:
         torch.broadcast_shapes(own_batch, batch)
-        full = flat.reshape(*own_batch, *expected).expand(*batch, *expected)
+        full = flat.reshape(own_batch + expected).expand(batch + expected)
     except RuntimeError:
         raise ShapeError(
             f"expected a condition whose batch shape broadcasts to {tuple(batch)}, got {tuple(own_batch)}"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Size, Tensor
 
+from .shapes import flatten_batch
+
 if TYPE_CHECKING:
     from .distribution import Distribution
 
@@ -39,6 +41,6 @@ class TorchView(torch.distributions.Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density, broadcast against the batch of the condition."""
         if self.condition is not None:
-            shape = torch.broadcast_shapes(value.shape, self.batch_shape + self.event_shape)
-            value = value.expand(shape)
+            _, batch = flatten_batch(value, self.event_shape, "value")
+            value = value.expand(torch.broadcast_shapes(batch, self.batch_shape) + self.event_shape)
         return self.model.log_prob(value, self.condition)

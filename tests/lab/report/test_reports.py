@@ -20,6 +20,11 @@ HISTORY = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _coarse_pictures(monkeypatch):
+    monkeypatch.setattr("pushforward.lab.report.page.DPI", 40)
+
+
 class StandIn(Distribution):
     """Draws known rows with noise, like a model of images that samples in three steps; its log_prob is a number."""
 
@@ -133,6 +138,14 @@ def test_the_report_of_a_table_sees_a_wrong_model_and_says_what_was_expected():
     assert page.values["gain over a Gaussian"] == pytest.approx(-(1.5**2), abs=0.4)  # KL of the shift, both columns
     assert page.values["told from real (%)"] > 75
     assert "✗ not as expected" in page.html()
+
+
+def test_a_dozen_rows_make_a_report_without_a_comparison():
+    train, test = table(3, rows=12)
+    page = report(Normals(3), train, test, [])
+    assert "told from real (%)" not in page.values
+    assert "too few rows to compare" in page.html()
+    assert math.isfinite(page.values["gain over a Gaussian"])
 
 
 def test_baselines_are_densities():

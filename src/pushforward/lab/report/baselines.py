@@ -9,6 +9,8 @@ from ...core.errors import UserError
 def gaussian(train: Tensor, test: Tensor, given: int = 0) -> Tensor:
     """log N(x; mean, covariance) of the test rows `(n, d)` in nats, `(n,)`, fitted to the training rows.
 
+    With no more than two rows a column the covariance is shrunk (Ledoit and Wolf 2004,
+    https://doi.org/10.1016/S0047-259X(03)00096-4).
     The last `given` columns are a condition: the density is that of the others given them.
     """
     joint = _gaussian(train, test)
@@ -36,7 +38,16 @@ def independent_columns(train: Tensor, test: Tensor, most_rows: int = 2000) -> T
 
 def _gaussian(train: Tensor, test: Tensor) -> Tensor:
     x = train.double()
-    covariance = x.mT.cov().reshape(x.shape[1], x.shape[1])
+    mean, std = x.mean(0), x.std(0, correction=0).clamp(min=1e-12)
+    normal = torch.distributions.MultivariateNormal(torch.zeros_like(mean), _correlation((x - mean) / std))
+    return normal.log_prob((test.double() - mean) / std) - std.log().sum()
+
+
+def _correlation(z: Tensor) -> Tensor:
+    from sklearn.covariance import ledoit_wolf
+
+    n, d = z.shape
+    if n <= 2 * d:
+        return torch.as_tensor(ledoit_wolf(z.numpy(), assume_centered=True)[0])
     # A billionth of each variance keeps columns that repeat one another from having no density at all.
-    covariance = covariance + 1e-9 * torch.diag(covariance.diagonal())
-    return torch.distributions.MultivariateNormal(x.mean(0), covariance).log_prob(test.double())
+    return z.mT @ z / n + 1e-9 * torch.eye(d, dtype=z.dtype)

@@ -15,6 +15,7 @@ from .baselines import gaussian, independent_columns
 from .common import KINDS, History, batch_of, draw, log_prob_of, some_rows, training_section, training_values
 from .page import Report
 
+FEWEST = 10  # rows on each side of a comparison
 LIKELIHOOD = """
 Mean log density of the test rows, in nats a row; higher is better. The gain is the model's lead over a baseline, taken
 row by row, so that its standard error is that of the difference. The Gaussian has a full covariance; the other baseline
@@ -58,7 +59,8 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
     """
     scored = batch_of(model, test, some_rows(test, 512 if model.log_prob_kind == "estimate" else 20_000, seed))
     width = scored.x.shape[1]
-    subtitle = f"{len(train):,} training and {len(test):,} test rows of {width} columns"
+    given = "" if scored.condition is None else f", given {scored.condition.shape[1]}"
+    subtitle = f"{len(train):,} training and {len(test):,} test rows, {width} column{'s' * (width > 1)}{given}"
     page = Report(title or f"{type(model).__name__} of a table", subtitle=subtitle, expected=expected)
     names = list(getattr(test, "names", None) or [f"x{i + 1}" for i in range(width)])
 
@@ -71,11 +73,11 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
     page.value("gain over a Gaussian", gain.value, gain.std_error, note="nats a row; higher is better")
 
     n = min(len(train), len(test), most_rows)
-    against, floor = _compare(model, train, test, n, seed)
-    page.value(
-        "told from real (%)", 100 * against.classifier.value, 100 * against.classifier.std_error,
-        note=f"50 is chance; real rows score {100 * floor.classifier.value:.0f}",
-    )  # fmt: skip
+    against, floor = _compare(model, train, test, n, seed) if n >= FEWEST else (None, None)
+    if against and floor:
+        shown = against.classifier
+        note = f"50 is chance; real rows score {100 * floor.classifier.value:.0f}"
+        page.value("told from real (%)", 100 * shown.value, 100 * shown.std_error, note=note)
     training_values(page, model, history, minutes)
 
     page.section("Likelihood").text(LIKELIHOOD)
@@ -91,7 +93,10 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
         _map(page, model, drawn, real.x.cpu(), (names[0], names[1]))
     else:
         page.figure(samples(real.x, drawn, names=names), "Training rows and samples, two columns at a time.")
-    _comparison_section(page, against, floor, n)
+    if against and floor:
+        _comparison_section(page, against, floor, n)
+    else:
+        page.text(f"There are too few rows to compare samples with real ones: {n}, where {FEWEST} are the least.")
     training_section(page, history, "mean squared error" if model.log_prob_kind == "estimate" else "nats")
     return page
 

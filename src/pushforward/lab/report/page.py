@@ -14,6 +14,7 @@ from ..training.files import write_text
 from .markdown import blocks, inline
 from .numbers import number
 
+DPI = 180  # twice what a page of 800 pixels shows
 Cell = str | int | float | tuple[float, float]
 
 
@@ -120,7 +121,7 @@ class Report:
 
 def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=180, facecolor=figure.get_facecolor(), metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor=figure.get_facecolor(), metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

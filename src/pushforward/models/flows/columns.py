@@ -35,16 +35,22 @@ class Columns:
         Raises `ConfigError` unless exactly one of `data` and `features` is given, `DataError` for a column that never changes.
         """
         if (data is None) == (features is None):
-            raise ConfigError("expected data or features=, one of the two, got " + ("neither" if data is None else "both"))
+            raise ConfigError(
+                "expected data or features=, one of the two, got " + ("neither" if data is None else "both")
+            )
         if data is None:
             if features is None or features < 1 or (condition or 0) < 0:
-                raise ConfigError(f"expected features of at least 1 and condition of at least 0, got {features} and {condition}")
+                raise ConfigError(
+                    f"expected features of at least 1 and condition of at least 0, got {features} and {condition}"
+                )
             return cls(features, condition or 0)
         table = data if isinstance(data, Table) else Table.of(data)
         given = table.condition
         width = 0 if given is None else given.shape[1]
         if condition not in (None, width):
-            raise ConfigError(f"expected condition={width}, the width of the data's condition, got {condition}; leave it out, or use table.given(...)")
+            raise ConfigError(
+                f"expected condition={width}, the width of the data's condition, got {condition}; leave it out, or use table.given(...)"
+            )
         table.require_fittable()
         steps = torch.tensor([column.step for column in table.columns], dtype=table.values.dtype)
         # What the flow sees is x + u step: u moves the mean by step / 2 and adds the variance step^2 / 12.
@@ -57,7 +63,9 @@ class Columns:
     def model(self, bijections: Sequence[Bijection]) -> Distribution:
         """The flow of these bijections (noise -> data), in the user's units, dequantised where columns are whole numbers."""
         units = [] if self.loc is None or self.scale is None else [Affine(self.loc, self.scale)]
-        flow = Flow(Gaussian.standard(self.features), Chain([*bijections, *units]), self.condition_loc, self.condition_scale)
+        flow = Flow(
+            Gaussian.standard(self.features), Chain([*bijections, *units]), self.condition_loc, self.condition_scale
+        )
         return flow if self.steps is None or not self.steps.any() else Dequantised(flow, self.steps)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ...core.distribution import Distribution
-from ...core.errors import ConfigError
 from ...parts.bijections import Coupling, RationalQuadraticTransformer
 from ...parts.data import Table
 from ...parts.nn import MLP
@@ -22,5 +21,7 @@ def neural_spline(data: Table | Tensor | None = None, *, features: int | None = 
         for mask in halves(columns.features, layers, seed):
             passing = sum(mask)
             outputs = transformer.size * (columns.features - passing)
-            couplings.append(Coupling(mask, transformer, MLP(passing, outputs, hidden, "relu", columns.condition, zero_last=True)))
+            couplings.append(
+                Coupling(mask, transformer, MLP(passing, outputs, hidden, "relu", columns.condition, zero_last=True))
+            )
     return columns.model(couplings)

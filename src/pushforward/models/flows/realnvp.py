@@ -31,6 +31,8 @@ def realnvp(data: Table | Tensor | None = None, *, features: int | None = None, 
         couplings = []
         for mask in halves(columns.features, layers, seed):
             passing = sum(mask)
-            conditioner = MLP(passing, 2 * (columns.features - passing), hidden, "relu", columns.condition, zero_last=True)
+            conditioner = MLP(
+                passing, 2 * (columns.features - passing), hidden, "relu", columns.condition, zero_last=True
+            )
             couplings.append(Coupling(mask, AffineTransformer(), conditioner))
     return columns.model(couplings)

@@ -26,7 +26,12 @@ class Affine(Bijection):
 
     def __init__(self, loc: Tensor, scale: Tensor):
         super().__init__()
-        if not (scale.is_floating_point() and torch.isfinite(loc).all() and torch.isfinite(scale).all() and (scale != 0).all()):
+        if not (
+            scale.is_floating_point()
+            and torch.isfinite(loc).all()
+            and torch.isfinite(scale).all()
+            and (scale != 0).all()
+        ):
             raise ConfigError(f"expected a finite loc and a finite floating scale without zeros, got scales of {scale.dtype} with least size "
                               f"{scale.abs().min():g}; leave out columns that never change")  # fmt: skip
         try:

@@ -30,7 +30,9 @@ class AffineTransformer:
 
     def __init__(self, limit: float = 3.0):
         if not limit > 0:
-            raise ConfigError(f"expected a positive limit, got {limit:g}; the scale is kept within exp(-limit) .. exp(limit)")
+            raise ConfigError(
+                f"expected a positive limit, got {limit:g}; the scale is kept within exp(-limit) .. exp(limit)"
+            )
         self.limit = limit
 
     def forward(self, z: Float[Tensor, "*shape"],

@@ -42,7 +42,9 @@ class Coupling(Bijection):
         passing = [i for i, passes in enumerate(mask) if passes]
         mapped = [i for i, passes in enumerate(mask) if not passes]
         if not mapped:
-            raise ConfigError(f"expected a mask with a False, got {len(passing)} features that all pass; set one to False")
+            raise ConfigError(
+                f"expected a mask with a False, got {len(passing)} features that all pass; set one to False"
+            )
         width = require_widths(conditioner, len(passing), transformer.size * len(mapped))
         self.event_shape = self.output_shape = Size((len(mask),))
         self.condition_shape = Size((width,)) if width else None

@@ -27,7 +27,9 @@ class Permutation(Bijection):
     def __init__(self, order: Sequence[int]):
         super().__init__()
         if not order or sorted(order) != list(range(len(order))):
-            raise ConfigError(f"expected each of 0 .. {max(len(order) - 1, 0)} once, got {list(order)}; give the place every feature comes from")
+            raise ConfigError(
+                f"expected each of 0 .. {max(len(order) - 1, 0)} once, got {list(order)}; give the place every feature comes from"
+            )
         self.event_shape = self.output_shape = Size((len(order),))
         self.order = nn.Buffer(torch.tensor(order), persistent=False)
         self.back = nn.Buffer(torch.tensor(order).argsort(), persistent=False)

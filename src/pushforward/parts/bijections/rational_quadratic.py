@@ -73,7 +73,9 @@ def spline(value: Tensor, parameters: Tensor, bins: int, bound: float, solve: bo
     return out, log_derivative, inside, shares, below, k, size, lower, turn, d, place, a, D, M
 
 
-def gradient(out_bar: Tensor, log_bar: Tensor, saved: tuple[Tensor, ...], bins: int, bound: float, solve: bool) -> tuple[Tensor, Tensor]:
+def gradient(
+    out_bar: Tensor, log_bar: Tensor, saved: tuple[Tensor, ...], bins: int, bound: float, solve: bool
+) -> tuple[Tensor, Tensor]:
     """Gradients of the value and of the parameters, from those of `spline`'s first two results.
 
     First g and log g' are differentiated in (theta, s, h, d0, d1), then those in the corner and the size of the bin, and
@@ -157,7 +159,9 @@ class Spline(torch.autograd.Function):
     def jvp(ctx: Any, value_dot: Tensor | None, parameters_dot: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         """Tangents, for forward-mode differentiation."""
         value, parameters = ctx.saved_tensors
-        dots = tuple(torch.zeros_like(p) if dot is None else dot for p, dot in ((value, value_dot), (parameters, parameters_dot)))
+        dots = tuple(
+            torch.zeros_like(p) if dot is None else dot for p, dot in ((value, value_dot), (parameters, parameters_dot))
+        )
         # PyTorch does not nest forward mode; but u -> u'J is linear, and its transpose is v -> J v.
         pull = torch.func.vjp(_pair(ctx), value, parameters)[1]
         push = torch.func.vjp(lambda *bars: pull(bars), torch.zeros_like(value), torch.zeros_like(value))[1]

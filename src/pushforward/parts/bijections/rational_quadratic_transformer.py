@@ -29,7 +29,9 @@ class RationalQuadraticTransformer:
 
     def __init__(self, bins: int = 8, bound: float = 5.0):
         if not (2 <= bins <= 0.5 / LEAST_SHARE and bound > 0):
-            raise ConfigError(f"expected 2 to {0.5 / LEAST_SHARE:g} bins and a positive bound, got {bins} and {bound:g}; 8 bins and a bound of 5 are usual")
+            raise ConfigError(
+                f"expected 2 to {0.5 / LEAST_SHARE:g} bins and a positive bound, got {bins} and {bound:g}; 8 bins and a bound of 5 are usual"
+            )
         self.bins, self.bound = bins, float(bound)
         self.size = 3 * bins - 1
 

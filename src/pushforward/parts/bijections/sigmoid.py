@@ -35,7 +35,9 @@ class Sigmoid(Bijection):
     def __init__(self, event_shape: int | Sequence[int], alpha: float = 0.0, low: float = 0.0, high: float = 1.0):
         super().__init__()
         if not (0 <= alpha < 0.5 and low < high):
-            raise ConfigError(f"expected 0 <= alpha < 0.5 and low < high, got alpha {alpha:g}, low {low:g}, high {high:g}; alpha is small, 0.05 say")
+            raise ConfigError(
+                f"expected 0 <= alpha < 0.5 and low < high, got alpha {alpha:g}, low {low:g}, high {high:g}; alpha is small, 0.05 say"
+            )
         self.event_shape = self.output_shape = as_size(event_shape)
         self.alpha, self.low, self.width = alpha, low, (high - low) / (1 - 2 * alpha)
 

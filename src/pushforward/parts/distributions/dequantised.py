@@ -47,14 +47,19 @@ class Dequantised(Distribution):
 
     def __init__(self, model: Distribution, steps: Tensor, samples: int = 16):
         super().__init__()
-        if steps.shape != model.event_shape or not (torch.isfinite(steps).all() and (steps >= 0).all() and (steps > 0).any()):
+        if steps.shape != model.event_shape or not (
+            torch.isfinite(steps).all() and (steps >= 0).all() and (steps > 0).any()
+        ):
             raise ConfigError(f"expected steps of shape {tuple(model.event_shape)}, at least 0 and some above, got shape {tuple(steps.shape)} and "
                               f"{steps.flatten().tolist()[:8]}; a model of continuous numbers needs no dequantising")  # fmt: skip
         if samples < 1:
             raise ConfigError(f"expected at least 1 sample of the noise, got {samples}; 16 are usual")
         self.event_shape, self.condition_shape = model.event_shape, model.condition_shape
         self.condition_optional = model.condition_optional
-        self.log_prob_kind, self.reparameterised = "lower_bound" if model.log_prob_kind in ("exact", "lower_bound") else model.log_prob_kind, False
+        self.log_prob_kind, self.reparameterised = (
+            "lower_bound" if model.log_prob_kind in ("exact", "lower_bound") else model.log_prob_kind,
+            False,
+        )
         self.model, self.samples = model, samples
         self.steps = nn.Buffer(steps.detach().clone())
 
@@ -76,7 +81,9 @@ class Dequantised(Distribution):
         return torch.logsumexp(log_p, 1) - math.log(k) + self._log_cell()
 
     def _probe(self, condition: Tensor | None) -> object:
-        return self._log_prob(torch.zeros(1, *self.event_shape, dtype=self.steps.dtype, device=self.steps.device), condition)
+        return self._log_prob(
+            torch.zeros(1, *self.event_shape, dtype=self.steps.dtype, device=self.steps.device), condition
+        )
 
     def _in_cell(self, x: Tensor, u: Tensor) -> Tensor:
         """x + u step, kept below x + step where rounding would reach it."""

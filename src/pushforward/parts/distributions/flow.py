@@ -68,7 +68,9 @@ class Flow(Distribution):
             return None
         dtype = dtype_of(self)
         if condition.is_floating_point() and condition.dtype != dtype:
-            raise ShapeError(f"expected a condition of dtype {dtype}, got {condition.dtype}; convert it with condition.to({dtype})")
+            raise ShapeError(
+                f"expected a condition of dtype {dtype}, got {condition.dtype}; convert it with condition.to({dtype})"
+            )
         condition = condition.to(dtype)
         condition = condition if self.condition_loc is None else condition - self.condition_loc
         return condition if self.condition_scale is None else condition / self.condition_scale

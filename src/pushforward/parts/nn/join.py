@@ -20,5 +20,7 @@ def join_condition(x: Tensor, condition: Tensor | None, inputs: int, width: int)
         return x
     if condition is None or condition.shape != (len(x), width):
         got = "none" if condition is None else f"one of shape {tuple(condition.shape)}"
-        raise ShapeError(f"expected a condition of shape ({len(x)}, {width}), got {got}; pass one row for every row of x")
+        raise ShapeError(
+            f"expected a condition of shape ({len(x)}, {width}), got {got}; pass one row for every row of x"
+        )
     return torch.cat([x, condition], 1) if inputs else condition

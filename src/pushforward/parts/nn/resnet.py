@@ -41,9 +41,8 @@ class ResidualMLP(nn.Module):
         self.enter = nn.Linear(joined, width) if joined else None
         self.first = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks if joined else 0))
         self.second = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks if joined else 0))
-        for layer in self.second:
-            nn.init.uniform_(layer.weight, -1e-3, 1e-3)
-            nn.init.zeros_(layer.bias)
+        for parameter in self.second.parameters():
+            nn.init.uniform_(parameter, -1e-3, 1e-3)
         self.head = Head(width if joined else 0, outputs, zero_last)
 
     def forward(self, x: Float[Tensor, "n inputs"],

@@ -32,8 +32,8 @@ def divergence_exact(f: Callable[[Tensor], Tensor], x: Float[Tensor, "n *event"]
     Raises `ShapeError` if f changes the shape.
 
     >>> fx, trace = divergence_exact(lambda x: x**2, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    >>> trace
-    tensor([ 6., 14.])
+    >>> trace.tolist()
+    [6.0, 14.0]
     """
     keep = torch.is_grad_enabled() if differentiable is None else differentiable
     with _graph(f, x, keep) as (fx, x):
@@ -57,8 +57,8 @@ def divergence_hutchinson(
 
     >>> probes = draw_probes(RowGenerator(0, 2), 3, (2,))
     >>> fx, mean, error = divergence_hutchinson(lambda x: x**2, torch.tensor([[1.0, 2.0], [3.0, 4.0]]), probes)
-    >>> mean, error  # exact here: the Jacobian is diagonal and the probes are signs
-    (tensor([ 6., 14.]), tensor([0., 0.]))
+    >>> mean.tolist(), error.tolist()  # exact here: the Jacobian is diagonal and the probes are signs
+    ([6.0, 14.0], [0.0, 0.0])
     """
     keep = torch.is_grad_enabled() if differentiable is None else differentiable
     k, estimates = len(probes), []

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ....core.shapes import expand_right
 from ....core.term import Term
-from ..terms import is_ode
+from ..terms import ODETerm
 
 Row = tuple[float, ...]
 
@@ -42,6 +42,11 @@ class Tableau:
     def first_same_as_last(self) -> bool:
         """Whether the last stage is f(t1, y1), the first of the next step."""
         return len(self.b) > 1 and self.a[-1] == self.b[: len(self.a[-1])] and self.c[-1] == 1
+
+    @cached_property
+    def distinct(self) -> Row:
+        """The nodes, each once."""
+        return tuple(dict.fromkeys(self.c))
 
     def dense(self) -> tuple[Row, ...]:
         """w with y(t0 + theta h) = y0 + sum_i k_i sum_p w[i][p] theta^(p+1), for a method that is first same as last.
@@ -128,7 +133,7 @@ def step(tableau: Tableau, terms: Sequence[Term], t0: Tensor | float, t1: Tensor
     stages need not be scaled by h, they are of no use.
     """
     times = _times(tableau, t0, t1, y0)
-    if len(terms) == 1 and is_ode(terms):
+    if len(terms) == 1 and isinstance(terms[0], ODETerm):
         h, controls = t1 - t0, ()
         h = expand_right(h, y0) if isinstance(h, Tensor) else h
     else:
@@ -143,7 +148,8 @@ def _times(tableau: Tableau, t0: Tensor | float, t1: Tensor | float, y0: Tensor)
     """t0 + c_i h, `(n,)` each; t1 itself at c = 1, since a field may not be defined one rounding error beyond it."""
     if isinstance(t0, Tensor) and isinstance(t1, Tensor):
         return torch.lerp(t0, t1, _coefficients(tableau, t0.dtype, t0.device).nodes).unbind(0)
-    made = {c: y0.new_full((len(y0),), float(t1 if c == 1 else t0 + c * (t1 - t0))) for c in dict.fromkeys(tableau.c)}
+    rows, h = len(y0), t1 - t0
+    made = {c: y0.new_full((rows,), float(t1 if c == 1 else t0 + c * h)) for c in tableau.distinct}
     return [made[c] for c in tableau.c]
 
 
