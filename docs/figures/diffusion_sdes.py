@@ -12,11 +12,12 @@ STEPS, DRAWN = 400, 7
 
 
 def reverse_paths(exact) -> tuple[torch.Tensor, torch.Tensor]:
-    """Times `(steps + 1,)` and x `(steps + 1, drawn)` by Euler-Maruyama from t_max to t_min."""
+    """Times and x `(times, drawn)` by Euler-Maruyama, from t = 0.98 to t_min."""
     path, generator = exact.path, torch.Generator().manual_seed(3)
     (drift,) = pf.paths.reverse_terms(path, exact.score, "sde")
-    ends = pf.paths.angle(path, torch.tensor([path.t_max, path.t_min])).tolist()
-    times = pf.paths.time_of_angle(path, torch.linspace(*ends, STEPS + 1)).float()
+    ends = torch.tensor([0.98, path.t_min])
+    even_angles = pf.paths.time_of_angle(path, torch.linspace(*pf.paths.angle(path, ends).tolist(), STEPS)).float()
+    times = torch.cat([even_angles, torch.linspace(*ends.tolist(), STEPS)[1:-1]]).sort(descending=True).values
     x = torch.randn(DRAWN, 1, generator=generator) * torch.hypot(path.alpha(times[0]), path.sigma(times[0]))
     kept = [x]
     for t0, t1 in zip(times[:-1], times[1:]):
@@ -31,7 +32,9 @@ def draw() -> Figure:
     """Densities p_t as an image for each path, and a few reverse paths over them."""
     figure = canvas(height=2.9)
     panels = figure.subplots(1, 3)
-    for axes, path, name in zip(panels, (pf.paths.VP(), pf.paths.VE(0.02, 5.0), pf.paths.Linear()), ("VP", "VE", "linear")):
+    for axes, path, name in zip(
+        panels, (pf.paths.VP(), pf.paths.VE(0.02, 5.0), pf.paths.Linear()), ("VP", "VE", "linear")
+    ):
         exact = two_bumps(path)
         reach = 3.0 if name != "VE" else 12.0
         t = torch.linspace(path.t_min, path.t_max, 160)
@@ -42,5 +45,6 @@ def draw() -> Figure:
         dress(axes, title=name, x="t", y="x" if name == "VP" else "", grid=False)
         axes.imshow(shade.numpy(), origin="lower", aspect="auto", cmap="Blues", extent=(0, 1, -reach, reach), vmax=1.3)
         times, paths = reverse_paths(exact)
+        axes.set_ylim(-reach, reach)
         axes.plot(times.numpy(), paths.numpy(), color=MODEL, linewidth=0.7, alpha=0.9)
     return figure

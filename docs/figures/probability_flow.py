@@ -28,15 +28,32 @@ def draw() -> Figure:
     grid = torch.cartesian_prod(x, t.flip(0))
     density = exact.log_prob(grid[:, :1], grid[:, 1]).exp().reshape(len(x), len(t))
     dress(left, title="the flow", x="t", y="x", grid=False)
-    left.imshow((density / density.amax(0)).sqrt().numpy(), origin="lower", aspect="auto", cmap="Blues", extent=(0, 1, -3, 3), vmax=1.3)
+    left.imshow(
+        (density / density.amax(0)).sqrt().numpy(),
+        origin="lower",
+        aspect="auto",
+        cmap="Blues",
+        extent=(0, 1, -3, 3),
+        vmax=1.3,
+    )
     starts = torch.linspace(-2.2, 2.2, 23)
     chosen = (noise[:, 0] - starts[:, None]).abs().argmin(1)
     left.plot(t.numpy(), curves[:, chosen].numpy(), color=MODEL, linewidth=0.8)
     dress(right, title="at t = 0", x="x", y="density")
     bins = np.linspace(-2.5, 2.5, 71)
     for (label, values), colour in zip(outcome.items(), (MODEL, MUTED)):
-        right.hist(values.clamp(-2.5, 2.5).numpy(), bins=bins, density=True, histtype="step", color=colour, linewidth=1.3, label=label)
-    right.fill_between(x.numpy(), exact.log_prob(x[:, None]).exp().numpy(), color=REAL, alpha=0.25, linewidth=0, label="data")
+        right.hist(
+            values.clamp(-2.5, 2.5).numpy(),
+            bins=bins,
+            density=True,
+            histtype="step",
+            color=colour,
+            linewidth=1.3,
+            label=label,
+        )
+    right.fill_between(
+        x.numpy(), exact.log_prob(x[:, None]).exp().numpy(), color=REAL, alpha=0.25, linewidth=0, label="data"
+    )
     right.set(xlim=(-2.5, 2.5), ylim=(0, 2.4))
     right.tick_params(colors=INK)
     legend(right, "upper left")

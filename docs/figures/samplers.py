@@ -28,7 +28,9 @@ def draw() -> Figure:
     dress(left, title="deterministic", x="network evaluations", y="distance from the exact flow")
     for (name, (build, order, calls)), colour in zip(KINDS.items(), COLOURS):
         steps = [8, 16, 32, 64, 128]
-        errors = [float((build(k).on(model).run(noise, k, pf.RowGenerator(0, 200)).x - truth).abs().median()) for k in steps]
+        errors = [
+            float((build(k).on(model).run(noise, k, pf.RowGenerator(0, 200)).x - truth).abs().median()) for k in steps
+        ]
         work = [k * calls for k in steps]
         left.loglog(work, errors, "o-", color=colour, markersize=3.5, linewidth=1.4, label=f"{name} (order {order})")
         left.loglog(work, [errors[-1] * (work[-1] / w) ** order for w in work], ":", color=MUTED, linewidth=0.9)
@@ -36,9 +38,20 @@ def draw() -> Figure:
     legend(left, "best")
     dress(right, title="ancestral", x="x", y="density")
     x = torch.linspace(-2.4, 2.2, 300, dtype=torch.float64)[:, None]
-    right.fill_between(x[:, 0].numpy(), exact.log_prob(x).exp().numpy(), color=MUTED, alpha=0.25, linewidth=0, label="exact")
+    right.fill_between(
+        x[:, 0].numpy(), exact.log_prob(x).exp().numpy(), color=MUTED, alpha=0.25, linewidth=0, label="exact"
+    )
     for steps, colour in zip((4, 10, 100), COLOURS):
         draws = model.sample(6000, sampler=samplers.Ancestral(steps=steps), generator=torch.Generator().manual_seed(1))
-        right.hist(draws[:, 0].numpy(), bins=70, range=(-2.4, 2.2), density=True, histtype="step", color=colour, linewidth=1.2, label=f"{steps} steps")
+        right.hist(
+            draws[:, 0].numpy(),
+            bins=70,
+            range=(-2.4, 2.2),
+            density=True,
+            histtype="step",
+            color=colour,
+            linewidth=1.2,
+            label=f"{steps} steps",
+        )
     legend(right, "upper left")
     return figure

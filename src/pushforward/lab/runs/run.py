@@ -36,7 +36,8 @@ class Run:
         """Evaluate on the test part and write `report.html`; return its path."""
         train, _, test = self.parts()
         torch.manual_seed(self.config.seed)
-        page = report(self.model, train, test, self.history.records, seed=self.config.seed)
+        title = f"{self.config.model.replace('_', ' ')}: {Path(self.config.data).stem}"
+        page = report(self.model, train, test, self.history.records, seed=self.config.seed, title=title)
         page.write(self.folder / "report.html")
         return self.folder / "report.html"
 

@@ -13,7 +13,7 @@ class Bar:
 
     def __init__(self, unit: str = "rows"):
         self.console = Console(stderr=True)
-        self.unit, self.held_out, self.last_line = unit, float("nan"), 0.0
+        self.unit, self.held_out, self.last_line = unit, "", 0.0
         columns = ("{task.description}", BarColumn(bar_width=24), "{task.fields[text]}")
         self.progress = Progress(
             *(TextColumn(c) if isinstance(c, str) else c for c in columns), console=self.console, transient=False
@@ -38,11 +38,12 @@ class Bar:
         if "message" in record:
             self.say(record["message"])
             return
-        self.held_out = record.get("held_out_loss", self.held_out)
+        if "held_out_loss" in record:
+            self.held_out = f"  held-out {record['held_out_loss']:.4f}"
         total, left = record.get("total"), record.get("seconds_left")
         text = f"step {record['step']:,}" + (f"/{total:,}" if total else "")
         text += (
-            f"  loss {record['loss']:.4f}  held-out {self.held_out:.4f}  {record['rows_per_second']:,.0f} {self.unit}/s"
+            f"  loss {record['loss']:.4f}{self.held_out}  {record['rows_per_second']:,.0f} {self.unit}/s"
         )
         text += f"  {_clock(left)} left" if left is not None else ""
         self.progress.update(self.task, completed=record["step"], total=total, text=text)

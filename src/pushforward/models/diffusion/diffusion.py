@@ -212,7 +212,7 @@ class Diffusion(Distribution):
 
     def _per_event(self, value: Tensor | float, name: str) -> Tensor:
         value = torch.as_tensor(value)
-        value = value if value.dtype in (torch.bool, torch.float64) else value.float()
+        value = value if value.dtype == torch.bool else value.to(dtype_of(self.network))
         try:
             return value.detach().expand(self.event_shape).clone()
         except RuntimeError:
