@@ -1,5 +1,7 @@
 """G2: three paths from data to noise, with sample paths of the reverse SDE on the exact densities."""
 
+from itertools import pairwise
+
 import torch
 from _exact import two_bumps
 from matplotlib.figure import Figure
@@ -20,7 +22,7 @@ def reverse_paths(exact) -> tuple[torch.Tensor, torch.Tensor]:
     times = torch.cat([even_angles, torch.linspace(*ends.tolist(), STEPS)[1:-1]]).sort(descending=True).values
     x = torch.randn(DRAWN, 1, generator=generator) * torch.hypot(path.alpha(times[0]), path.sigma(times[0]))
     kept = [x]
-    for t0, t1 in zip(times[:-1], times[1:]):
+    for t0, t1 in pairwise(times):
         t, dt = torch.full((DRAWN,), float(t0)), float(t1 - t0)
         g_squared = path.drift_and_diffusion(t)[1][:, None]
         x = x + drift.vector_field(t, x) * dt + (g_squared * -dt).sqrt() * torch.randn(DRAWN, 1, generator=generator)

@@ -96,9 +96,10 @@ def test_scores_lie_between_the_bound_of_one_draw_and_the_truth(k, step):
 
 
 def test_the_objective_is_the_bound_of_one_draw():
-    n, distribution = 20_000, model()
+    n, step = 20_000, 0.25
+    distribution = model(step)
     for k in (0, 2):
-        x = rows_of(k, n)
+        x = rows_of(k, n, step)
         loss = distribution.objective(distribution, Batch(x), RowGenerator(5, n)).value.item()
         expected = -of_one_draw(np.array([k]))[0] - stats.norm.logpdf(x[:, 1].numpy()).mean()
         spread = stats.norm(MEAN, WIDTH).logpdf(k + np.linspace(0, 1, 1001)).std()

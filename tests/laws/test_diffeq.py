@@ -402,7 +402,6 @@ def driven_by_hand(t: Tensor, y: Tensor) -> Tensor:
     return (driven(t, y) * slopes[:, None]).sum(-1)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 def test_controlled_equation_along_a_smooth_path():
     y0 = tensor([[1.0, 0.5], [-0.3, 2.0]])
     truth = reference(driven_by_hand, y0, np.array([0.0, 1.2]))[-1]

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from pushforward.core.random import RowGenerator
 from pushforward.parts.numerics import divergence_exact, divergence_hutchinson, draw_probes
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 BUDGET = 1e-5
 KINDS = ["rademacher", "gaussian"]
 

@@ -19,7 +19,6 @@ from tests.cases import CASES
 from tests.exact_mixture import standard_mixture
 
 # The first forward-mode derivative of a process makes PyTorch import its own deprecated code.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
 BUDGET = 1e-5
 PATHS = {"VP": VP(), "VP slow": VP(0.5, 4.0), "VE": VE(0.02, 30.0), "Cosine": Cosine(), "Linear": Linear()}

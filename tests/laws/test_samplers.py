@@ -23,7 +23,6 @@ from pushforward.parts.paths import VE, VP, Cosine, Linear, reverse_terms
 from tests.exact_mixture import ExactMixture, exact_model, standard_mixture
 
 # The first forward-mode derivative of a process makes PyTorch import its own deprecated code.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
 BUDGET = 1e-5
 PATHS = {"VP": VP(), "VE": VE(), "Cosine": Cosine(), "Linear": Linear()}

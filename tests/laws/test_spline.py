@@ -140,7 +140,6 @@ class TestGradient:
         return x.requires_grad_(), parameters.requires_grad_()
 
     # PyTorch compiles decompositions for forward mode with what it now deprecates.
-    @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
     def test_first_and_second_derivatives_are_finite_differences(self, solve):
         def pair(x, parameters):
             return Spline.apply(x, parameters, 3, 3.0, solve)[:2]

@@ -113,7 +113,6 @@ def test_float64_agrees_with_float32(name):
     torch.testing.assert_close(double.float(), single, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # PyTorch's own forward mode uses it
 @pytest.mark.parametrize("name", NAMES)
 def test_forward_derivatives_agree_with_finite_differences(name):
     net = awake(name).double()

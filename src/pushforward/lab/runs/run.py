@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from pushforward.core.errors import DataError
+from pushforward.lab.recipes import RECIPES
 from pushforward.lab.report import report
 from pushforward.lab.training import History, load_with_about, read_history
 from pushforward.parts import data as pf_data
@@ -37,9 +38,16 @@ class Run:
         train, _, test = self.parts()
         torch.manual_seed(self.config.seed)
         title = f"{self.config.model.replace('_', ' ')}: {Path(self.config.data).stem}"
-        page = report(self.model, train, test, self.history.records, seed=self.config.seed, title=title)
+        page = report(self.model, train, test, self.history.records, seed=self.config.seed, title=title,
+                      expected=expectations(self.config.recipe))  # fmt: skip
         page.write(self.folder / "report.html")
         return self.folder / "report.html"
+
+
+def expectations(recipe: str | None) -> dict[str, tuple[float, float]]:
+    """The ranges that the recipe says its figures fall in."""
+    expected = RECIPES[recipe].expected if recipe in RECIPES else ()
+    return {e.name: (e.value - e.tolerance, e.value + e.tolerance) for e in expected}
 
 
 def open_run(folder: str | Path, device: str | None = None) -> Run:
