@@ -12,7 +12,7 @@ Names are imported when they are first used, so that importing the package, and 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .core.version import __version__
 
 _MODULES = {
     "bijections": "parts.bijections",
@@ -49,6 +49,7 @@ _NAMES = {
     "fit": "lab.training",
     "save": "lab.training",
     "load": "lab.training",
+    "report": "lab.report",
 }
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from .core.solver import Solver
     from .core.term import Term
     from .lab import metrics, plots, recipes, training
+    from .lab.report import report
     from .lab.training import fit, load, save
     from .models import diffusion, flows, inference, processes
     from .parts import bijections, data, diffeq, distributions, nn, numerics, paths

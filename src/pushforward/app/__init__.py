@@ -1,1 +1,1 @@
-
+"""The faces of the library; no logic of their own."""

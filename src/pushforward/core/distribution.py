@@ -21,9 +21,8 @@ LogProbKind = Literal["exact", "lower_bound", "estimate", "none"]
 class Distribution(nn.Module):
     """A distribution over events of one shape, possibly given a condition.
 
-    A final class sets the fields below in `__init__` and writes `_sample` and, where it has a density, `_log_prob`.
-    Those see exactly one batch dimension, `(n, *event)`; the public methods check, flatten, bound the memory and
-    restore the batch shape.
+    A final class sets these fields in `__init__` and writes `_sample` and, where it has a density, `_log_prob`, which see
+    exactly one batch dimension, `(n, *event)`; the public methods check, flatten, bound the memory, restore the batch.
     """
 
     event_shape: Size
@@ -68,9 +67,9 @@ class Distribution(nn.Module):
     def log_prob(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Log density of `x`, `(*batch, *event)`, in nats: `(*batch,)`; see `log_prob_kind` for what it is."""
         flat, batch = flatten_batch(x, self.event_shape)
-        flat = match_dtype(flat, dtype_of(self))
         given = flatten_condition(condition, self.condition_shape, batch, self.condition_optional)
-        return in_chunks(self._log_prob, self._rows(len(flat), given), flat, given).reshape(batch)
+        flat, size = match_dtype(flat, dtype_of(self)), self._rows(len(flat), given)
+        return in_chunks(self._log_prob, size, flat, given).reshape(batch)
 
     @property
     def objective(self) -> "Objective":
@@ -102,8 +101,7 @@ class Distribution(nn.Module):
               condition: Tensor | None, generator: torch.Generator | None) -> Tensor:  # fmt: skip
         full, flat = self._batch_of(shape, condition)
         source = RowGenerator.of(generator, count(full), device=device_of(self))
-        size = self._rows(source.rows, flat)
-        if source.rows <= size:
+        if source.rows <= (size := self._rows(source.rows, flat)):
             return draw(flat, source).reshape(full + self.event_shape)
         parts = [draw(None if flat is None else flat[a:b], source.slice(a, b)) for a, b in chunks(source.rows, size)]
         return torch.cat(parts).reshape(full + self.event_shape)
@@ -116,9 +114,7 @@ class Distribution(nn.Module):
         """How many of `rows` to compute at once: all with gradients or when few, else as many as fit in memory."""
         if torch.is_grad_enabled() or rows <= 64:
             return rows
-        known, device = getattr(self, "_rows_known", None), device_of(self)
-        if known is None or known[0] != device:
-            one = None if condition is None else condition[:1]
-            known = device, rows_that_fit(self, count(self.event_shape), lambda: self._probe(one))
-            self._rows_known = known
-        return known[1]
+        device, one = device_of(self), None if condition is None else condition[:1]
+        if getattr(self, "_rows_known", (None, 0))[0] != device:
+            self._rows_known = device, rows_that_fit(self, count(self.event_shape), lambda: self._probe(one))
+        return self._rows_known[1]

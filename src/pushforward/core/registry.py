@@ -28,7 +28,9 @@ def register(cls: T) -> T:
     # A class without a constructor of its own has that of nn.Module or object, which takes nothing but calls it *args.
     signature = inspect.signature(initialise if "__init__" in cls.__dict__ else lambda self: None)
     if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in signature.parameters.values()):
-        raise ConfigError(f"expected a constructor without *args and **kwargs, got {name}{signature}; name its arguments")
+        raise ConfigError(
+            f"expected a constructor without *args and **kwargs, got {name}{signature}; name its arguments"
+        )
 
     @functools.wraps(initialise)
     def remember(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -1,1 +1,1 @@
-
+"""Models by family, assembled from parts; one paper, one file."""

@@ -1,1 +1,1 @@
-
+"""Parts of models, each useful by itself: bijections, distributions, paths, solvers, networks, data."""

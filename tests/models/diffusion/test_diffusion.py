@@ -47,12 +47,11 @@ def test_the_condition_matters_and_may_be_left_out():
         model.sample(2, c, sampler=DDIM(steps=3), generator=seeded(1))
         for c in (torch.tensor([0]), torch.tensor([2]), None)
     ]
-    draws[0], draws[1] = draws[0][:, 0], draws[1][:, 0]
     assert not any(torch.allclose(a, b) for a, b in ((draws[0], draws[1]), (draws[0], draws[2]), (draws[1], draws[2])))
     without = torch.full((2,), 3)
     torch.testing.assert_close(model.sample((), without, sampler=DDIM(steps=3), generator=seeded(1)), draws[2])
     with pytest.raises(ShapeError, match="labels"):
-        model.sample(1, torch.tensor([7]), sampler=DDIM(steps=2))
+        model.sample(1, torch.tensor(7), sampler=DDIM(steps=2))
 
 
 def test_a_continuous_condition_is_asked_for_in_the_users_units():
@@ -132,7 +131,7 @@ def test_pixels_that_were_scaled_are_refused():
         torch.full((2, 1, 5, 6), -1.0),
         torch.full((2, 1, 5, 6), torch.nan),
     ):
-        with pytest.raises(ShapeError, match="expected whole numbers from 0 to 4"):
+        with pytest.raises(ShapeError, match="expected whole numbers from 0 to 4" if x.isfinite().all() else "expected finite numbers"):
             model.log_prob_estimate(x)
         with pytest.raises(ShapeError, match="give pixels as they are stored"):
             Denoising()(model, Batch(x), RowGenerator(0, 2))

@@ -42,9 +42,7 @@ class Bar:
             self.held_out = f"  held-out {record['held_out_loss']:.4f}"
         total, left = record.get("total"), record.get("seconds_left")
         text = f"step {record['step']:,}" + (f"/{total:,}" if total else "")
-        text += (
-            f"  loss {record['loss']:.4f}{self.held_out}  {record['rows_per_second']:,.0f} {self.unit}/s"
-        )
+        text += f"  loss {record['loss']:.4f}{self.held_out}  {record['rows_per_second']:,.0f} {self.unit}/s"
         text += f"  {_clock(left)} left" if left is not None else ""
         self.progress.update(self.task, completed=record["step"], total=total, text=text)
         now = time.monotonic()

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import pushforward
 from pushforward.core.errors import ConfigError, SavedFileError
 from pushforward.core.registry import build, describe
+from pushforward.core.version import __version__
 
 from .files import read_json, read_tensors, write_json, write_tensors
 
@@ -120,7 +120,7 @@ def _describe(model: nn.Module, about: dict[str, Any]) -> tuple[dict[str, Any], 
     header = {
         "format": "pushforward",
         "version": VERSION,
-        "library": pushforward.__version__,
+        "library": __version__,
         "model": description,
         "about": about,
     }

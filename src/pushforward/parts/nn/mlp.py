@@ -49,12 +49,12 @@ class MLP(nn.Module):
         self.head = Head(sizes[-1], outputs, zero_last)
 
     def forward(self, x: Float[Tensor, "n inputs"],
-                condition: Float[Tensor, "n given"] | None = None) -> Float[Tensor, "n outputs"]:  # fmt: skip
+                condition: Float[Tensor, "rows given"] | None = None) -> Float[Tensor, "n outputs"]:  # fmt: skip
         """Evaluate the network."""
         return self.head(self._features(x, condition))
 
     def columns(self, x: Float[Tensor, "n inputs"],
-                condition: Float[Tensor, "n given"] | None = None) -> Float[Tensor, "outputs n"]:  # fmt: skip
+                condition: Float[Tensor, "rows given"] | None = None) -> Float[Tensor, "outputs n"]:  # fmt: skip
         """The transposed output, with one contiguous row for each output; it costs no more than `forward`.
 
         Elementwise maps that read one parameter of all rows at a time, such as splines, are several times faster on it.

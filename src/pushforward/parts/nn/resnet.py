@@ -46,12 +46,12 @@ class ResidualMLP(nn.Module):
         self.head = Head(width if joined else 0, outputs, zero_last)
 
     def forward(self, x: Float[Tensor, "n inputs"],
-                condition: Float[Tensor, "n given"] | None = None) -> Float[Tensor, "n outputs"]:  # fmt: skip
+                condition: Float[Tensor, "rows given"] | None = None) -> Float[Tensor, "n outputs"]:  # fmt: skip
         """Evaluate the network."""
         return self.head(self._features(x, condition))
 
     def columns(self, x: Float[Tensor, "n inputs"],
-                condition: Float[Tensor, "n given"] | None = None) -> Float[Tensor, "outputs n"]:  # fmt: skip
+                condition: Float[Tensor, "rows given"] | None = None) -> Float[Tensor, "outputs n"]:  # fmt: skip
         """The transposed output, with one contiguous row for each output, as of `MLP.columns`."""
         return self.head.columns(self._features(x, condition))
 
