@@ -153,7 +153,7 @@ def test_mistakes_end_in_one_sentence_and_2(arguments, words, tmp_path, monkeypa
         ("one.csv", "a,b\n1,2\n", "at least"),
         ("text.csv", "a,b\n" + "1,x\n2,y\n" * 20, "b"),
         ("missing.csv", "a,b\n" + "1,2\n3,\n" * 20, "b"),
-        ("constant.csv", "a,b\n" + "".join(f"{i / 7},5\n" for i in range(40)), "constant"),
+        ("constant.csv", "a,b\n" + "".join(f"{i / 7},5\n" for i in range(40)), "the same number in every row of 'b'"),
         ("ragged.csv", "a,b\n" + "1,2\n" * 20 + "1,2,3\n", ""),
     ],
 )

@@ -1,9 +1,12 @@
 """The training loop: budgets, the guard against NaN, early stopping, resuming, interruption, and its sentences."""
 
 import errno
+import itertools
 import os
 import signal
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -131,12 +134,16 @@ def test_stops_early_and_keeps_the_best_weights():
     assert -model.log_prob(held_out).mean().item() == pytest.approx(best, rel=1e-5)
 
 
-def test_minutes_are_planned_as_steps():
-    _, history = fitted(minutes=0.02)
+def test_minutes_are_planned_as_steps(monkeypatch):
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: next(ticks) * 0.1)  # a tenth of a second between two looks at it
+    monkeypatch.setattr(sys.modules["pushforward.lab.training.fit"], "time", clock)
+    _, history = fitted(minutes=0.1)
     last = history.records[-1]
     assert history.stopped == "budget"
-    assert last["total"] is not None
-    assert last["learning_rate"] < 1e-4 or last["seconds"] > 0.02 * 60  # the schedule came to its end
+    assert last["step"] == last["total"] == history.records[-2]["total"]
+    assert last["learning_rate"] < 1e-5, "the schedule came to its end"
+    assert last["seconds"] == pytest.approx(6, abs=2)
 
 
 def test_epochs():

@@ -131,7 +131,9 @@ def test_pixels_that_were_scaled_are_refused():
         torch.full((2, 1, 5, 6), -1.0),
         torch.full((2, 1, 5, 6), torch.nan),
     ):
-        with pytest.raises(ShapeError, match="expected whole numbers from 0 to 4" if x.isfinite().all() else "expected finite numbers"):
+        with pytest.raises(
+            ShapeError, match="expected whole numbers from 0 to 4" if x.isfinite().all() else "expected finite numbers"
+        ):
             model.log_prob_estimate(x)
         with pytest.raises(ShapeError, match="give pixels as they are stored"):
             Denoising()(model, Batch(x), RowGenerator(0, 2))
@@ -174,6 +176,19 @@ def test_the_loss_is_finite_at_every_time_in_single_precision():
                 loss.value.backward()
                 assert loss.value.isfinite()
                 assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_single_draw_cannot_tell_its_error():
+    rows, images = pf.diffusion.v_diffusion(event_shape=2, width=16), labelled()
+    x, pixels = torch.zeros(3, 2), torch.zeros(3, 1, 5, 6)
+    assert rows.log_prob_estimate(x, exact=False, probes=1).probe_error.isinf().all()
+    assert rows.log_prob_estimate(x, exact=True).std_error.isfinite().all()
+    once = images.log_prob_estimate(pixels, probes=1, dequantisations=1)
+    assert once.value.isfinite().all()
+    assert once.std_error.isinf().all()
+    twice = images.log_prob_estimate(pixels, probes=1, dequantisations=2)
+    assert twice.std_error.isfinite().all()
+    assert twice.probe_error.eq(0).all()
 
 
 def test_settings_are_checked():

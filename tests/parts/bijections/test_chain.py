@@ -27,7 +27,9 @@ def test_the_condition_goes_to_those_who_take_one():
 def test_misfits_are_refused():
     with pytest.raises(ConfigError, match="at least one part"):
         Chain([])
-    with pytest.raises(ConfigError, match=r"expected part 1 to take events of shape \(2,\), as part 0 gives them, got \(3,\)"):
+    with pytest.raises(
+        ConfigError, match=r"expected part 1 to take events of shape \(2,\), as part 0 gives them, got \(3,\)"
+    ):
         Chain([Permutation([1, 0]), Permutation([0, 2, 1])])
     with pytest.raises(ConfigError, match="expected one shape of condition for all parts"):
         Chain([conditional(1), conditional(2)])

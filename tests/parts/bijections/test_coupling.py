@@ -57,7 +57,9 @@ def test_one_feature_without_condition_is_a_learned_map():
 def test_misfits_are_refused():
     with pytest.raises(ConfigError, match="expected a mask with a False, got 2 features that all pass"):
         Coupling([True, True], AffineTransformer(), MLP(2, 2))
-    with pytest.raises(ConfigError, match="expected a conditioner with 1 inputs and 4 outputs, got one with inputs 1 and outputs 2"):
+    with pytest.raises(
+        ConfigError, match="expected a conditioner with 1 inputs and 4 outputs, got one with inputs 1 and outputs 2"
+    ):
         Coupling([True, False, False], AffineTransformer(), MLP(1, 2))
     with pytest.raises(ConfigError, match="got one with inputs None"):
         Coupling([True, False], AffineTransformer(), nn.Linear(1, 2))

@@ -6,7 +6,7 @@ from pushforward.parts.bijections import Sigmoid, logit
 
 
 def test_what_no_noise_gives_is_refused():
-    with pytest.raises(DataError, match="expected x between 0 and 1, ends excluded, got 0 to 0.5; rescale it"):
+    with pytest.raises(DataError, match=r"expected x between 0 and 1, ends excluded, got 0 to 0\.5; rescale it"):
         Sigmoid(1).inverse(torch.tensor([[0.0], [0.5]]))
     with pytest.raises(DataError, match="expected x between 0 and 1"):
         logit(1).forward(torch.tensor([float("nan")]))

@@ -42,8 +42,8 @@ class LogProbEstimate:
     """log p(x) in nats, `(*batch,)`, and the standard error of each, with the parts it is made of.
 
     std_error^2 = probe_error^2 + dequantisation_error^2 + solver_error^2. The first two are standard errors of means
-    over draws; the last is by how much a coarser solve changes the value. Averages over rows have the standard error
-    of their spread.
+    over draws, infinite where a single draw cannot tell; the last is by how much a coarser solve changes the value.
+    An average over rows has the standard error of their spread, and one draw a row is enough for it.
     """
 
     value: Tensor
@@ -102,25 +102,27 @@ def _estimate(
         values.append(_log_prob(model, z, condition, e, settings))
         if draw == 0:
             solver_error = (values[0] - _log_prob(model, z, condition, e, settings, coarse=True)).abs().mean(1)
-    value, probe, dequantisation = _spread(torch.stack(values))
+    value, probe, dequantisation = _spread(torch.stack(values), settings.exact, model.whole)
     total = (probe.square() + dequantisation.square() + solver_error.square()).sqrt()
     return value + model.log_scale(), total, probe, dequantisation, solver_error
 
 
-def _spread(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _spread(values: Tensor, exact: bool, whole: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, probe error and dequantisation error of values `(draws, n, probes)`: a nested analysis of variance.
 
-    The means of the draws differ by both causes; the probes within a draw by theirs alone.
+    The means of the draws differ by both causes, the probes within a draw by theirs alone.
     """
     draws, _, probes = values.shape
-    zero = torch.zeros_like(values[0, :, 0])
-    probe = values.var(2).mean(0) / (draws * probes) if probes > 1 else zero
-    total = values.mean(2).var(0) / draws if draws > 1 else probe
-    return (
-        values.mean((0, 2)),
-        torch.minimum(probe, total).sqrt() if draws > 1 else probe.sqrt(),
-        (total - probe).clamp(min=0).sqrt(),
-    )
+    none = torch.zeros_like(values[0, :, 0])
+    unknown = torch.full_like(none, math.inf)
+    within = none  # exact; or one probe a draw, whose error is part of the spread of the draws
+    if probes > 1:
+        within = values.var(2).mean(0) / (draws * probes)
+    elif draws == 1 and not exact:
+        within = unknown
+    between = values.mean(2).var(0) / draws if draws > 1 else none
+    rest = (between - within).clamp(min=0) if draws > 1 or not whole else unknown
+    return values.mean((0, 2)), within.sqrt(), rest.sqrt()
 
 
 def _log_prob(model: "Diffusion", z: Tensor, condition: Tensor | None, e: Tensor | None, settings: Settings, *,

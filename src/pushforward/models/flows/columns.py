@@ -69,6 +69,23 @@ class Columns:
         return flow if self.steps is None or not self.steps.any() else Dequantised(flow, self.steps)
 
 
+FEW_ROWS = 500  # a column
+
+
+def conditioner_size(
+    columns: Columns, hidden: Sequence[int] | None, dropout: float | None
+) -> tuple[Sequence[int], float]:
+    """Hidden widths and dropout of the networks, chosen by the number of rows where they are not given.
+
+    On about a thousand rows of wine, 12 columns, networks of 128 x 128 units learn the rows by heart within 150 steps;
+    64 x 64 units with a fifth of them left out at random train ten times longer and score 0.7 nats better on other rows.
+    Two columns need no such care, and dropout would blur them; the threshold between is a choice, not a measurement.
+    """
+    few = columns.rows is not None and columns.rows < FEW_ROWS * columns.features
+    widths = hidden if hidden is not None else (64, 64) if few else (128, 128)
+    return widths, dropout if dropout is not None else 0.2 if few else 0.0
+
+
 def halves(features: int, layers: int, seed: int) -> list[list[bool]]:
     """Masks for coupling layers: random halves, each followed by its complement, so that two layers map every feature.
 
@@ -77,6 +94,8 @@ def halves(features: int, layers: int, seed: int) -> list[list[bool]]:
     >>> halves(1, 2, seed=0)
     [[False], [False]]
     """
+    if layers < 1:
+        raise ConfigError(f"expected at least 1 layer, got {layers}; 2 map every feature once")
     generator = torch.Generator().manual_seed(seed)
     masks: list[list[bool]] = []
     while len(masks) < layers:
