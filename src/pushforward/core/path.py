@@ -1,6 +1,7 @@
 """`Path`: x_t = alpha(t) data + sigma(t) noise. Clock: t = 0 is data, larger t is more noise."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -32,9 +33,7 @@ class Path:
 
     def derivatives(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """alpha, sigma and their derivatives in t."""
-        one = torch.ones_like(t)
-        alpha, d_alpha, *_ = torch.func.jvp(self.alpha, (t,), (one,))
-        sigma, d_sigma, *_ = torch.func.jvp(self.sigma, (t,), (one,))
+        (alpha, d_alpha), (sigma, d_sigma) = slope(self.alpha, t), slope(self.sigma, t)
         return alpha, sigma, d_alpha, d_sigma
 
     def log_snr(self, t: Tensor) -> Tensor:
@@ -63,15 +62,34 @@ class Path:
         """
         if source == target:
             return value
-        alpha, sigma, d_alpha, d_sigma = (expand_right(c, x_t) for c in self.derivatives(t))
-        a, b = _combination(source, alpha, sigma, d_alpha, d_sigma)
-        c, d = _combination(target, alpha, sigma, d_alpha, d_sigma)
-        determinant = alpha * b - sigma * a
+        from_x, from_value = self.conversion(source, target, t)
         # Coefficients first, then two products over the event: cheap, and no 0 * inf between two halves.
-        return x_t * ((c * b - d * a) / determinant) + value * ((d * alpha - c * sigma) / determinant)
+        return x_t * expand_right(from_x, x_t) + value * expand_right(from_value, x_t)
+
+    def conversion(self, source: Prediction, target: Prediction, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(c, d) with target = c x_t + d source at times t: the bridge as numbers, for those who need them once."""
+        if "velocity" in (source, target):
+            alpha, sigma, *slopes = self.derivatives(t)
+        else:  # autodiff costs more than all the rest, and only a velocity asks for it
+            alpha, sigma = self.alpha(t), self.sigma(t)
+            slopes = alpha, sigma
+        a, b = combination(source, alpha, sigma, *slopes)
+        c, d = combination(target, alpha, sigma, *slopes)
+        determinant = alpha * b - sigma * a
+        return (c * b - d * a) / determinant, (d * alpha - c * sigma) / determinant
 
 
-def _combination(
+def slope(f: Callable[[Tensor], Tensor], t: Tensor) -> tuple[Tensor, Tensor]:
+    """f(t) and df/dt, elementwise, by one reverse pass: cheaper than forward mode where f is a few operations."""
+    with torch.inference_mode(False), torch.enable_grad():
+        t = t.detach().clone().requires_grad_()
+        value = f(t)
+        if not value.requires_grad:  # a constant
+            return value, torch.zeros_like(value)
+        return value.detach(), torch.autograd.grad(value.sum(), t)[0]
+
+
+def combination(
     name: Prediction, alpha: Tensor, sigma: Tensor, d_alpha: Tensor, d_sigma: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(a, b) with name = a data + b noise."""

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Num
 from torch import Tensor
 
-from ...core.errors import ConfigError, UserError
+from pushforward.core.errors import ConfigError, UserError
+
 from .estimate import Estimate
 from .rows import subsample, two_sets
 

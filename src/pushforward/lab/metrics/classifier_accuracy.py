@@ -13,9 +13,10 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.errors import UserError
-from ...core.random import mix
-from ...parts.nn.convnet import ConvClassifier
+from pushforward.core.errors import UserError
+from pushforward.core.random import mix
+from pushforward.parts.nn.convnet import ConvClassifier
+
 from .estimate import Estimate
 
 

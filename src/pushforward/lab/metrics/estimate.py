@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Num
 from torch import Tensor
 
-from ...core.errors import UserError
+from pushforward.core.errors import UserError
 
 
 @dataclass(frozen=True)

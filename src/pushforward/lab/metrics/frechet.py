@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from ...core.errors import UserError
+from pushforward.core.errors import UserError
+
 from .rows import two_sets
 
 

@@ -5,7 +5,8 @@ import math
 from jaxtyping import Num
 from torch import Tensor
 
-from ...core.errors import UserError
+from pushforward.core.errors import UserError
+
 from .estimate import Estimate
 
 

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Num
 from torch import Tensor
 
-from ...core.errors import UserError
+from pushforward.core.errors import UserError
+
 from .rows import distances, subsample, two_sets
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from ...core.errors import UserError
+from pushforward.core.errors import UserError
+
 from .rows import nearest, subsample, two_sets
 
 

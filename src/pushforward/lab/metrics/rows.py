@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...core.errors import ShapeError, UserError
+from pushforward.core.errors import ShapeError, UserError
 
 
 def as_rows(x: Tensor, name: str = "x") -> Tensor:

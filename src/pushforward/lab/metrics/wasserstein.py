@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Num
 from torch import Tensor
 
-from ...core.errors import UserError
+from pushforward.core.errors import UserError
+
 from .estimate import Estimate
 from .rows import as_rows, distances, subsample, two_sets
 

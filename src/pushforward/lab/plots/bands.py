@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ...core.process import Context
+from pushforward.core.process import Context
+
 from .style import INK, MODEL, REAL, WIDTH, below, canvas, dress, legend
 
 

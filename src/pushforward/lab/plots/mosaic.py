@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from ...core.errors import ShapeError
+from pushforward.core.errors import ShapeError
 
 
 def mosaic(images: Num[Tensor, "rows columns c h w"], low: float = 0, high: float = 255,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.process import Process
-from ...parts.data import Images
+from pushforward.core.process import Process
+from pushforward.parts.data import Images
+
 from .common import History
 from .density_model import report_density
 from .image_model import report_images

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...core.errors import UserError
+from pushforward.core.errors import UserError
 
 
 def gaussian(train: Tensor, test: Tensor, given: int = 0) -> Tensor:

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...core.data import Batch
-from ...core.random import mix
-from ...core.registry import device_of
-from ..plots import curves
+from pushforward.core.data import Batch
+from pushforward.core.random import mix
+from pushforward.core.registry import device_of
+from pushforward.lab.plots import curves
+
 from .numbers import duration
 from .page import Report
 

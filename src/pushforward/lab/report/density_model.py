@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.data import Batch
-from ...core.registry import device_of, dtype_of
-from ..metrics import Discrepancy, Estimate, c2st, mmd, wasserstein
-from ..plots import density, samples
+from pushforward.core.data import Batch
+from pushforward.core.registry import device_of, dtype_of
+from pushforward.lab.metrics import Discrepancy, Estimate, c2st, mmd, wasserstein
+from pushforward.lab.plots import density, samples
+
 from .baselines import gaussian, independent_columns
 from .common import KINDS, History, batch_of, draw, log_prob_of, some_rows, training_section, training_values
 from .page import Report

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.errors import UserError
-from ...core.registry import device_of
-from ...parts.data.images import Images
-from ..metrics import Estimate, Judge, bits_per_dim, classifier_accuracy, nearest_neighbours, train_judge
-from ..plots import film_strip, image_grid, neighbours
+from pushforward.core.errors import UserError
+from pushforward.core.registry import device_of
+from pushforward.lab.metrics import Estimate, Judge, bits_per_dim, classifier_accuracy, nearest_neighbours, train_judge
+from pushforward.lab.plots import film_strip, image_grid, neighbours
+from pushforward.parts.data.images import Images
+
 from .common import (
     KINDS,
     History,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..plots.style import at_night
-from ..training.files import write_text
+from pushforward.lab.plots.style import at_night
+from pushforward.lab.training.files import write_text
+
 from .markdown import blocks, inline
 from .numbers import number
 
@@ -90,7 +91,7 @@ class Report:
 
     def html(self) -> str:
         """The whole page."""
-        from ... import __version__
+        from pushforward import __version__
 
         self._flush()
         style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from ...core.errors import UserError
-from ...core.process import Context
-from ...core.registry import device_of
-from ..metrics import Estimate, crps
-from ..plots import bands
+from pushforward.core.errors import UserError
+from pushforward.core.process import Context
+from pushforward.core.registry import device_of
+from pushforward.lab.metrics import Estimate, crps
+from pushforward.lab.plots import bands
+
 from .common import History, some_rows, training_section, training_values
 from .page import Report
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ...core.errors import ConfigError
-from ...core.path import Path, Prediction
-from ...core.shapes import as_size
-from ...parts.data import Images, Table
-from ...parts.nn import TimeMLP, UNet
+from pushforward.core.errors import ConfigError
+from pushforward.core.path import Path, Prediction
+from pushforward.core.shapes import as_size
+from pushforward.parts.data import Images, Table
+from pushforward.parts.nn import TimeMLP, UNet
+
 from .diffusion import Diffusion
 from .scaled_condition import ScaledCondition
 

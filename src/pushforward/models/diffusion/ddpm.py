@@ -5,7 +5,8 @@ E |noise - noise_theta(x_t, t)|^2. Ho, Jain and Abbeel 2020, https://arxiv.org/a
 
 from collections.abc import Sequence
 
-from ...parts.paths import VP
+from pushforward.parts.paths import VP
+
 from .assemble import Source, assemble
 from .diffusion import Diffusion
 

@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from ...core.path import Path, Prediction
+from pushforward.core.path import Path, Prediction
 
 
 @runtime_checkable

@@ -14,14 +14,15 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from ...core.distribution import Distribution
-from ...core.errors import ConfigError, ShapeError
-from ...core.kernel import Callback, Kernel
-from ...core.path import Path, Prediction
-from ...core.random import RowGenerator
-from ...core.registry import device_of, dtype_of, register
-from ...core.shapes import as_size, expand_right, flatten_batch, flatten_condition, match_dtype
-from ...parts.paths.angle import scale as path_scale
+from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.kernel import Callback, Kernel
+from pushforward.core.path import Path, Prediction
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import device_of, dtype_of, register
+from pushforward.core.shapes import as_size, expand_right, flatten_batch, flatten_condition, match_dtype
+from pushforward.parts.paths.angle import scale as path_scale
+
 from .likelihood import LogProbEstimate, Settings, estimate
 from .objective import Denoising
 from .samplers import DDIM

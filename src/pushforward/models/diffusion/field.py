@@ -11,10 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...core.path import Path, Prediction
-from ...core.shapes import expand_right
-from ...parts.paths.angle import scale, time_of_angle
-from ...parts.paths.coefficients import conversion
+from pushforward.core.path import Path, Prediction
+from pushforward.core.shapes import expand_right
+from pushforward.parts.paths.angle import scale, time_of_angle
+from pushforward.parts.paths.coefficients import conversion
+
 from .denoiser import Denoiser
 
 

@@ -5,7 +5,8 @@ E |noise - data - velocity_theta(x_t, t)|^2. Lipman et al. 2023, https://arxiv.o
 
 from collections.abc import Sequence
 
-from ...parts.paths import Linear
+from pushforward.parts.paths import Linear
+
 from .assemble import Source, assemble
 from .diffusion import Diffusion
 

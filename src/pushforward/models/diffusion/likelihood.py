@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ...core.batching import chunks, memory_budget
-from ...core.errors import ConfigError, UserError
-from ...core.random import RowGenerator
-from ...core.registry import device_of
-from ...core.shapes import sum_event
-from ...parts.diffeq import Dopri5, solve
-from ...parts.numerics.divergence import divergence_exact
+from pushforward.core.batching import chunks, memory_budget
+from pushforward.core.errors import ConfigError, UserError
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import device_of
+from pushforward.core.shapes import sum_event
+from pushforward.parts.diffeq import Dopri5, solve
+from pushforward.parts.numerics.divergence import divergence_exact
+
 from .field import flow_field
 from .transport import angle_range
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from ...core.errors import ConfigError
-from ...core.objective import Loss
-from ...core.path import Path
-from ...core.random import RowGenerator
-from ...core.shapes import expand_right, flatten_condition
-from ...parts.paths.angle import time_of_angle
-from ...parts.paths.coefficients import combination, conversion
+from pushforward.core.errors import ConfigError
+from pushforward.core.objective import Loss
+from pushforward.core.path import Path
+from pushforward.core.random import RowGenerator
+from pushforward.core.shapes import expand_right, flatten_condition
+from pushforward.parts.paths.angle import time_of_angle
+from pushforward.parts.paths.coefficients import combination, conversion
 
 if TYPE_CHECKING:
     from .diffusion import Diffusion

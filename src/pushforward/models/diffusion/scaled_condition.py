@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
 
 
 @register

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.errors import ConfigError
-from ...core.shapes import sum_event
+from pushforward.core.errors import ConfigError
+from pushforward.core.shapes import sum_event
 
 
 def denoising_score_matching(score: Callable[[Tensor], Tensor], x: Float[Tensor, "n *event"], noise: Float[Tensor, "n *event"],

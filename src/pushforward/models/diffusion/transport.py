@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...core.batching import in_chunks
-from ...core.shapes import flatten_batch, flatten_condition
-from ...parts.diffeq import solve
+from pushforward.core.batching import in_chunks
+from pushforward.core.shapes import flatten_batch, flatten_condition
+from pushforward.parts.diffeq import solve
+
 from .denoiser import Denoiser
 from .field import flow_field
 from .samplers.grid import grid

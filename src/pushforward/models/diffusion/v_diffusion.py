@@ -5,7 +5,8 @@ E |v - v_theta(x_t, t)|^2. Salimans and Ho 2022, https://arxiv.org/abs/2202.0051
 
 from collections.abc import Sequence
 
-from ...parts.paths import Cosine
+from pushforward.parts.paths import Cosine
+
 from .assemble import Source, assemble
 from .diffusion import Diffusion
 

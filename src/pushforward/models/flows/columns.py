@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.bijection import Bijection
-from ...core.distribution import Distribution
-from ...core.errors import ConfigError
-from ...parts.bijections import Affine, Chain
-from ...parts.data import Table
-from ...parts.distributions import Dequantised, Flow, Gaussian
+from pushforward.core.bijection import Bijection
+from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError
+from pushforward.parts.bijections import Affine, Chain
+from pushforward.parts.data import Table
+from pushforward.parts.distributions import Dequantised, Flow, Gaussian
 
 
 @dataclass(frozen=True)

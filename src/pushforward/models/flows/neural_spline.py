@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ...core.distribution import Distribution
-from ...core.errors import ConfigError
-from ...parts.bijections import Coupling, RationalQuadraticTransformer
-from ...parts.data import Table
-from ...parts.nn import MLP
+from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError
+from pushforward.parts.bijections import Coupling, RationalQuadraticTransformer
+from pushforward.parts.data import Table
+from pushforward.parts.nn import MLP
+
 from .columns import Columns, conditioner_size, halves, seeded
 
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ...core.distribution import Distribution
-from ...parts.bijections import AffineTransformer, Coupling
-from ...parts.data import Table
-from ...parts.nn import MLP
+from pushforward.core.distribution import Distribution
+from pushforward.parts.bijections import AffineTransformer, Coupling
+from pushforward.parts.data import Table
+from pushforward.parts.nn import MLP
+
 from .columns import Columns, conditioner_size, halves, seeded
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.distribution import Distribution
-from ...core.errors import ConfigError, UserError
-from ...core.kernel import Info, Kernel, State
-from ...core.random import RowGenerator
-from ...core.registry import register
+from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError, UserError
+from pushforward.core.kernel import Info, Kernel, State
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import register
 
 
 @register

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 from torch.nn.functional import softplus
 
-from ...core.errors import ConfigError, ShapeError
-from ...core.objective import Objective
-from ...core.process import Context, Process
-from ...core.registry import register
-from ...parts.data.function_sets import FunctionSet
-from ...parts.nn.activations import activation_named
-from ...parts.nn.deep_set import DeepSet
-from ...parts.nn.mlp import MLP
+from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.objective import Objective
+from pushforward.core.process import Context, Process
+from pushforward.core.registry import register
+from pushforward.parts.data.function_sets import FunctionSet
+from pushforward.parts.nn.activations import activation_named
+from pushforward.parts.nn.deep_set import DeepSet
+from pushforward.parts.nn.mlp import MLP
+
 from .likelihood import context_likelihood
 
 

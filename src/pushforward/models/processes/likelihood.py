@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.objective import Loss
-from ...core.process import Context
-from ...core.random import RowGenerator
+from pushforward.core.objective import Loss
+from pushforward.core.process import Context
+from pushforward.core.random import RowGenerator
 
 
 def random_context(x: Tensor, y: Tensor, mask: Tensor, generator: RowGenerator) -> Context:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from ...core.bijection import Bijection
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.bijection import Bijection
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
 
 
 @register

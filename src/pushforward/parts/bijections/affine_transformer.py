@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
 
 
 @register

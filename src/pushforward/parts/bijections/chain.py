@@ -5,9 +5,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ...core.bijection import Bijection
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.bijection import Bijection
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
 
 
 @register

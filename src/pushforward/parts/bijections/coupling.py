@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Size, Tensor, nn
 
-from ...core.bijection import Bijection
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.bijection import Bijection
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
+
 from .elementwise import ElementwiseTransformer, parameters_of, require_widths
 
 

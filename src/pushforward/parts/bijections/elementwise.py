@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from ...core.errors import ConfigError
+from pushforward.core.errors import ConfigError
 
 
 @runtime_checkable

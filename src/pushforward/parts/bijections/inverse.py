@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from ...core.bijection import Bijection
-from ...core.registry import register
+from pushforward.core.bijection import Bijection
+from pushforward.core.registry import register
 
 
 @register

@@ -3,8 +3,9 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
+
 from .rational_quadratic import LEAST_SHARE, Spline
 
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ...core.bijection import Bijection
-from ...core.errors import ConfigError, DataError
-from ...core.registry import register
-from ...core.shapes import as_size, sum_event
+from pushforward.core.bijection import Bijection
+from pushforward.core.errors import ConfigError, DataError
+from pushforward.core.registry import register
+from pushforward.core.shapes import as_size, sum_event
+
 from .inverse import Inverse
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ...core.errors import DataError
+from pushforward.core.errors import DataError
+
 from .csv_file import write_csv
 from .files import did_you_mean, replacing
 from .images import Images

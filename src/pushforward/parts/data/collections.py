@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...core.errors import ConfigError, DataError
+from pushforward.core.errors import ConfigError, DataError
+
 from .array_file import read_array_file
 from .csv_file import read_csv
 from .function_sets import FunctionSet, gp_draws, sines

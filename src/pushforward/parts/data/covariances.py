@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.errors import ConfigError, DataError
+from pushforward.core.errors import ConfigError, DataError
 
 KERNELS = ("rbf", "matern52", "matern12", "periodic", "brownian")
 

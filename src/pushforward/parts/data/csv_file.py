@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Num
 from torch import Tensor
 
-from ...core.errors import DataError
+from pushforward.core.errors import DataError
+
 from .csv_layout import Layout, sniff
 from .faults import MISSING, Fault, FaultKind, drop_remedy, fault_error
 from .files import replacing, require_names

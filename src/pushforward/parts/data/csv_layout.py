@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ...core.errors import DataError
+from pushforward.core.errors import DataError
+
 from .faults import MISSING
 
 _ROWS = 100

@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from ...core.errors import DataError
+from pushforward.core.errors import DataError
+
 from .files import listed
 
 FaultKind = Literal["text", "stray", "missing", "infinite"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...core.errors import DataError
+from pushforward.core.errors import DataError
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.batching import in_chunks
-from ...core.errors import ConfigError, DataError
-from ...core.random import RowGenerator
+from pushforward.core.batching import in_chunks
+from pushforward.core.errors import ConfigError, DataError
+from pushforward.core.random import RowGenerator
+
 from .covariances import covariance_matrix, factor
 from .split import split_rows
 

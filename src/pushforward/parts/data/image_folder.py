@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...core.errors import ConfigError, DataError
+from pushforward.core.errors import ConfigError, DataError
+
 from .files import did_you_mean, listed
 from .images import Images
 

@@ -11,8 +11,9 @@ from jaxtyping import Int64, UInt8
 from torch import Size, Tensor
 from torch.nn import functional
 
-from ...core.data import Batch
-from ...core.errors import DataError
+from pushforward.core.data import Batch
+from pushforward.core.errors import DataError
+
 from .files import replacing_folder
 from .split import split_rows
 from .table import to_numpy

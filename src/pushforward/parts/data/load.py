@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...core.errors import ConfigError, DataError
+from pushforward.core.errors import ConfigError, DataError
+
 from .array_file import read_array_file
 from .collections import SETS, Choice, read_named
 from .csv_file import read_csv

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.errors import DataError
+from pushforward.core.errors import DataError
+
 from .faults import Fault, fault_error
 from .files import require_names
 from .table import Table, require_unique, table_of

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.errors import ConfigError, DataError
+from pushforward.core.errors import ConfigError, DataError
 
 
 def split_rows(count: int, fractions: Sequence[float], seed: int = 0, labels: Tensor | None = None) -> list[Tensor]:

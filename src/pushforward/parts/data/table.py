@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Size, Tensor
 
-from ...core.data import Batch
-from ...core.errors import ConfigError, DataError
+from pushforward.core.data import Batch
+from pushforward.core.errors import ConfigError, DataError
+
 from .faults import array_faults, drop_remedy, fault_error
 from .files import listed, require_names
 from .split import split_rows

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.errors import ConfigError
-from ...core.random import RowGenerator
+from pushforward.core.errors import ConfigError
+from pushforward.core.random import RowGenerator
+
 from .files import did_you_mean, listed
 
 NOISE = 0.1  # standard deviation across the thin lines

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.shapes import expand_right
-from ...core.term import Term
+from pushforward.core.shapes import expand_right
+from pushforward.core.term import Term
+
 from .dense import DenseSolver, Record, Saves
 from .fixed import select
 from .solution import Status

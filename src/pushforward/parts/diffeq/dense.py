@@ -10,8 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ...core.shapes import expand_right
-from ...core.term import Term
+from pushforward.core.shapes import expand_right
+from pushforward.core.term import Term
+
 from .solvers.runge_kutta import Workspace
 
 MOST_STEPS = 32  # steps recorded before they are evaluated

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.shapes import expand_right
-from ...core.solver import Solver
-from ...core.term import Term
+from pushforward.core.shapes import expand_right
+from pushforward.core.solver import Solver
+from pushforward.core.term import Term
+
 from .solvers.euler import Euler
 from .terms import Field, as_terms, is_ode
 

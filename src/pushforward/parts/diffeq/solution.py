@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.errors import UserError
+from pushforward.core.errors import UserError
 
 
 class Status(IntEnum):

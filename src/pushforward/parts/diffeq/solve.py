@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.errors import ConfigError, ShapeError
-from ...core.solver import Solver
-from ...core.term import Term
+from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.solver import Solver
+from pushforward.core.term import Term
+
 from .adaptive import Adaptive, Outcome
 from .dense import DenseSolver
 from .fixed import solve_each, solve_shared

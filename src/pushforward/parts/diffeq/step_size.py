@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.shapes import expand_right
+from pushforward.core.shapes import expand_right
 
 Norm = Callable[[Tensor, Tensor, Tensor], Tensor]
 

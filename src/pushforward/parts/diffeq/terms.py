@@ -12,10 +12,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ...core.errors import ConfigError, ShapeError
-from ...core.registry import register
-from ...core.shapes import expand_right
-from ...core.term import Term
+from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.registry import register
+from pushforward.core.shapes import expand_right
+from pushforward.core.term import Term
 
 Field = Callable[[Tensor, Tensor], Tensor]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.errors import ShapeError
+from pushforward.core.errors import ShapeError
 
 
 class Packing:

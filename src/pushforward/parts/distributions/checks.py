@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...core.errors import ConfigError
+from pushforward.core.errors import ConfigError
 
 
 def require_floats(tensors: dict[str, Tensor]) -> None:

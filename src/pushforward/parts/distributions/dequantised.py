@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ...core.data import Batch
-from ...core.distribution import Distribution
-from ...core.errors import ConfigError, DataError
-from ...core.objective import Loss
-from ...core.random import RowGenerator
-from ...core.registry import dtype_of, register
-from ...core.shapes import match_dtype
+from pushforward.core.data import Batch
+from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError, DataError
+from pushforward.core.objective import Loss
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import dtype_of, register
+from pushforward.core.shapes import match_dtype
 
 if TYPE_CHECKING:
-    from ...core.objective import Objective
+    from pushforward.core.objective import Objective
 
 
 @register

@@ -7,11 +7,11 @@ x = T(z) with z ~ p_Z:  log p(x) = log p_Z(z) - log abs det dT/dz,  z = T^-1(x)
 import torch
 from torch import Size, Tensor, nn
 
-from ...core.bijection import Bijection
-from ...core.distribution import Distribution
-from ...core.errors import ConfigError, ShapeError
-from ...core.random import RowGenerator
-from ...core.registry import dtype_of, register
+from pushforward.core.bijection import Bijection
+from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import dtype_of, register
 
 
 @register

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ...core.distribution import Distribution
-from ...core.errors import ConfigError
-from ...core.random import RowGenerator
-from ...core.registry import register
-from ...core.shapes import as_size
+from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import register
+from pushforward.core.shapes import as_size
+
 from .checks import require_floats
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

@@ -9,11 +9,12 @@ from typing import cast
 import torch
 from torch import Size, Tensor, nn
 
-from ...core.distribution import Distribution, LogProbKind
-from ...core.errors import ConfigError
-from ...core.random import RowGenerator
-from ...core.registry import dtype_of, register
-from ...core.shapes import expand_right
+from pushforward.core.distribution import Distribution, LogProbKind
+from pushforward.core.errors import ConfigError
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import dtype_of, register
+from pushforward.core.shapes import expand_right
+
 from .checks import require_floats
 
 

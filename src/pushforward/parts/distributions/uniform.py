@@ -6,11 +6,12 @@ p(x) = prod_i 1 / (high_i - low_i) where low <= x <= high, and zero elsewhere.
 import torch
 from torch import Tensor, nn
 
-from ...core.distribution import Distribution
-from ...core.errors import ConfigError
-from ...core.random import RowGenerator
-from ...core.registry import register
-from ...core.shapes import sum_event
+from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import register
+from pushforward.core.shapes import sum_event
+
 from .checks import require_floats
 
 

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
 
 _FEW = 256  # tokens
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.errors import ShapeError
-from ...core.registry import register
-from ...core.shapes import as_size
+from pushforward.core.errors import ShapeError
+from pushforward.core.registry import register
+from pushforward.core.shapes import as_size
+
 from .norm import group_norm
 
 

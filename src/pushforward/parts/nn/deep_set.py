@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
+
 from .mlp import MLP
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...core.errors import ShapeError
+from pushforward.core.errors import ShapeError
 
 
 def join_condition(x: Tensor, condition: Tensor | None, inputs: int, width: int) -> Tensor:

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...core.errors import ConfigError
-from ...core.registry import register
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
+
 from .activations import activation_named
 from .head import Head
 from .join import join_condition

@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.errors import ConfigError, ShapeError
-from ...core.registry import register
+from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.registry import register
+
 from .time_embedding import TimeEmbedding
 
 

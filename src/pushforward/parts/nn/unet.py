@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.errors import ConfigError, ShapeError
-from ...core.registry import register
-from ...core.shapes import as_size
+from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.registry import register
+from pushforward.core.shapes import as_size
+
 from .attention import SelfAttention
 from .norm import group_norm
 from .time_embedding import TimeEmbedding

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.errors import ConfigError, ShapeError
-from ...core.random import RowGenerator
+from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.random import RowGenerator
 
 Probe = Literal["rademacher", "gaussian"]
 

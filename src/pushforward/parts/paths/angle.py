@@ -14,8 +14,7 @@ import functools
 import torch
 from torch import Tensor
 
-from ...core.path import Path
-from .coefficients import slopes
+from pushforward.core.path import Path, slope
 
 _KNOTS = 8192
 
@@ -68,5 +67,5 @@ def _table(path: Path, device: torch.device) -> tuple[float, float, Tensor, Tens
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         knots = (low + high) / 2
         knots[0], knots[-1] = path.t_min, path.t_max
-        _, d_theta = slopes(lambda t: angle(path, t), knots)
+        _, d_theta = slope(lambda t: angle(path, t), knots)
         return first, (last - first) / _KNOTS, knots.to(device), (1 / d_theta).to(device)

@@ -4,12 +4,10 @@ Every prediction a network can make is name = a data + b noise, so every convers
 target = c x_t + d source, the one bridge of `Path.convert`.
 """
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor
 
-from ...core.path import Path, Prediction, _combination
+from pushforward.core import path as bridge
+from pushforward.core.path import Path, Prediction
 
 
 def combination(path: Path, name: Prediction, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,7 +20,9 @@ def combination(path: Path, name: Prediction, t: Tensor) -> tuple[Tensor, Tensor
     (-1.0, 1.0)
     """
     t = t.double()
-    return _combination(name, *_values(path, t, (name,)))
+    alpha, sigma = path.alpha(t), path.sigma(t)
+    slopes = path.derivatives(t)[2:] if name == "velocity" else (alpha, sigma)
+    return bridge.combination(name, alpha, sigma, *slopes)
 
 
 def conversion(path: Path, source: Prediction, target: Prediction, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,28 +34,4 @@ def conversion(path: Path, source: Prediction, target: Prediction, t: Tensor) ->
     >>> round(c.item(), 4), round(d.item(), 4)
     (0.7071, -0.7071)
     """
-    values = _values(path, t.double(), (source, target))
-    alpha, sigma = values[:2]
-    a, b = _combination(source, *values)
-    c, d = _combination(target, *values)
-    determinant = alpha * b - sigma * a
-    return (c * b - d * a) / determinant, (d * alpha - c * sigma) / determinant
-
-
-def slopes(f: Callable[[Tensor], Tensor], t: Tensor) -> tuple[Tensor, Tensor]:
-    """f(t) and df/dt, elementwise, by one reverse pass: cheaper than forward mode where f is a few operations."""
-    with torch.inference_mode(False), torch.enable_grad():
-        t = t.detach().clone().requires_grad_()
-        value = f(t)
-        if not value.requires_grad:  # a constant
-            return value, torch.zeros_like(value)
-        return value.detach(), torch.autograd.grad(value.sum(), t)[0]
-
-
-def _values(path: Path, t: Tensor, names: tuple[Prediction, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """alpha, sigma and their derivatives, these only where a velocity needs them."""
-    if "velocity" in names:
-        (alpha, d_alpha), (sigma, d_sigma) = slopes(path.alpha, t), slopes(path.sigma, t)
-        return alpha, sigma, d_alpha, d_sigma
-    alpha, sigma = path.alpha(t), path.sigma(t)
-    return alpha, sigma, alpha, sigma
+    return path.conversion(source, target, t.double())

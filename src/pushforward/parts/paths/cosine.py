@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ...core.path import Path
-from ...core.registry import register
+from pushforward.core.path import Path
+from pushforward.core.registry import register
 
 
 @register

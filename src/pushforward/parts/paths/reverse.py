@@ -12,11 +12,11 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from ...core.errors import ConfigError
-from ...core.path import Path
-from ...core.shapes import expand_right
-from ...core.term import Term
-from ..diffeq import ODETerm
+from pushforward.core.errors import ConfigError
+from pushforward.core.path import Path
+from pushforward.core.shapes import expand_right
+from pushforward.core.term import Term
+from pushforward.parts.diffeq import ODETerm
 
 Kind = Literal["ode", "sde"]
 _SHARE = {"ode": 0.5, "sde": 1.0}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.errors import ConfigError
-from ...core.path import Path
-from ...core.registry import register
+from pushforward.core.errors import ConfigError
+from pushforward.core.path import Path
+from pushforward.core.registry import register
 
 
 @register

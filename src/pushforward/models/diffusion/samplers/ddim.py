@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from ....core.errors import ConfigError
-from ....core.kernel import Info, Kernel, State
-from ....core.path import Path, Prediction
-from ....core.random import RowGenerator
-from ....core.registry import register
-from ..denoiser import Denoiser
+from pushforward.core.errors import ConfigError
+from pushforward.core.kernel import Info, Kernel, State
+from pushforward.core.path import Path, Prediction
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import register
+from pushforward.models.diffusion.denoiser import Denoiser
+
 from .ancestral import posterior
 from .grid import Spacing, grid
 from .walk import Row, Walk, attached, table_of

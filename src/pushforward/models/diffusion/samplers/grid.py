@@ -5,9 +5,9 @@ from typing import Literal, get_args
 
 import torch
 
-from ....core.errors import ConfigError
-from ....core.path import Path
-from ....parts.paths.angle import angle, time_of_angle
+from pushforward.core.errors import ConfigError
+from pushforward.core.path import Path
+from pushforward.parts.paths.angle import angle, time_of_angle
 
 Spacing = Literal["angle", "time"]
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from torch import Tensor
 
-from ....core.errors import ConfigError
-from ....core.kernel import Info, Kernel, State
-from ....core.random import RowGenerator
-from ....core.registry import register
-from ....core.solver import Solver
-from ....parts.diffeq import Heun, ODETerm
-from ..denoiser import Denoiser
-from ..field import shared_flow_field
+from pushforward.core.errors import ConfigError
+from pushforward.core.kernel import Info, Kernel, State
+from pushforward.core.random import RowGenerator
+from pushforward.core.registry import register
+from pushforward.core.solver import Solver
+from pushforward.models.diffusion.denoiser import Denoiser
+from pushforward.models.diffusion.field import shared_flow_field
+from pushforward.parts.diffeq import Heun, ODETerm
+
 from .grid import Spacing, grid
 
 

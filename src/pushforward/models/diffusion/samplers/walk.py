@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ....core.errors import ConfigError
-from ....core.kernel import Info, State
-from ....core.path import Path, Prediction
-from ....core.random import RowGenerator
-from ....parts.paths.angle import scale
-from ....parts.paths.coefficients import conversion
-from ..denoiser import Denoiser
+from pushforward.core.errors import ConfigError
+from pushforward.core.kernel import Info, State
+from pushforward.core.path import Path, Prediction
+from pushforward.core.random import RowGenerator
+from pushforward.models.diffusion.denoiser import Denoiser
+from pushforward.parts.paths.angle import scale
+from pushforward.parts.paths.coefficients import conversion
 
 Row = tuple[float, float, float]
 

@@ -3,8 +3,9 @@
 Bogacki and Shampine, 1989, A 3(2) pair of Runge-Kutta formulas, https://doi.org/10.1016/0893-9659(89)90079-7.
 """
 
-from ....core.registry import register
-from ....core.solver import Solver
+from pushforward.core.registry import register
+from pushforward.core.solver import Solver
+
 from . import runge_kutta
 
 TABLEAU = runge_kutta.Tableau(

@@ -4,8 +4,9 @@ Dormand and Prince, 1980, A family of embedded Runge-Kutta formulae, https://doi
 output of Shampine, as in Hairer, Norsett and Wanner, 1993, Solving Ordinary Differential Equations I, section II.6.
 """
 
-from ....core.registry import register
-from ....core.solver import Solver
+from pushforward.core.registry import register
+from pushforward.core.solver import Solver
+
 from . import runge_kutta
 
 TABLEAU = runge_kutta.Tableau(

@@ -1,7 +1,8 @@
 """Euler's method: one evaluation a step, first order (Euler, 1768, Institutionum calculi integralis)."""
 
-from ....core.registry import register
-from ....core.solver import Solver
+from pushforward.core.registry import register
+from pushforward.core.solver import Solver
+
 from . import runge_kutta
 
 TABLEAU = runge_kutta.Tableau(

@@ -1,7 +1,8 @@
 """Heun's method, the explicit trapezoidal rule: two evaluations a step, second order (Heun, 1900)."""
 
-from ....core.registry import register
-from ....core.solver import Solver
+from pushforward.core.registry import register
+from pushforward.core.solver import Solver
+
 from . import runge_kutta
 
 TABLEAU = runge_kutta.Tableau(

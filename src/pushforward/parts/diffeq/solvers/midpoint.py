@@ -1,7 +1,8 @@
 """The explicit midpoint method: two evaluations a step, second order (Runge, 1895)."""
 
-from ....core.registry import register
-from ....core.solver import Solver
+from pushforward.core.registry import register
+from pushforward.core.solver import Solver
+
 from . import runge_kutta
 
 TABLEAU = runge_kutta.Tableau(

@@ -1,7 +1,8 @@
 """The classical Runge-Kutta method: four evaluations a step, fourth order (Kutta, 1901)."""
 
-from ....core.registry import register
-from ....core.solver import Solver
+from pushforward.core.registry import register
+from pushforward.core.solver import Solver
+
 from . import runge_kutta
 
 TABLEAU = runge_kutta.Tableau(

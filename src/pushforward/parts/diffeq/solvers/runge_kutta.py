@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ....core.shapes import expand_right
-from ....core.term import Term
-from ..terms import ODETerm
+from pushforward.core.shapes import expand_right
+from pushforward.core.term import Term
+from pushforward.parts.diffeq.terms import ODETerm
 
 Row = tuple[float, ...]
 

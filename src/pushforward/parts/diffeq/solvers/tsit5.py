@@ -4,8 +4,9 @@ Tsitouras, 2011, Runge-Kutta pairs of order 5(4) satisfying only the first colum
 https://doi.org/10.1016/j.camwa.2011.06.002.
 """
 
-from ....core.registry import register
-from ....core.solver import Solver
+from pushforward.core.registry import register
+from pushforward.core.solver import Solver
+
 from . import runge_kutta
 
 TABLEAU = runge_kutta.Tableau(
