@@ -13,6 +13,7 @@ import pushforward as pf
 
 CASES: dict[str, dict[str, Callable[[], object]]] = {}
 
+
 # --- bijections ---
 def _stirred(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:
     """Parameters at random, so that nothing sits at a start where everything is zero."""
@@ -22,10 +23,14 @@ def _stirred(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:
     return module
 
 
-def _coupling(mask: list[bool], transformer, condition: int = 0, network=pf.nn.MLP, **settings) -> pf.bijections.Coupling:
+def _coupling(
+    mask: list[bool], transformer, condition: int = 0, network=pf.nn.MLP, **settings
+) -> pf.bijections.Coupling:
     passing = sum(mask)
     outputs = transformer.size * (len(mask) - passing)
-    return pf.bijections.Coupling(mask, transformer, _stirred(network(passing, outputs, condition=condition, **settings)))
+    return pf.bijections.Coupling(
+        mask, transformer, _stirred(network(passing, outputs, condition=condition, **settings))
+    )
 
 
 def _mixed_chain() -> pf.bijections.Chain:
@@ -40,13 +45,24 @@ def _mixed_chain() -> pf.bijections.Chain:
 
 
 CASES["bijections"] = {
-    "Affine": lambda: pf.bijections.Affine(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[-2.0, 0.01], [1.0, 30.0]])),
+    "Affine": lambda: pf.bijections.Affine(
+        torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[-2.0, 0.01], [1.0, 30.0]])
+    ),
     "Chain": _mixed_chain,
     "Coupling affine": lambda: _coupling([True, False, True, False], pf.bijections.AffineTransformer(), hidden=[8]),
-    "Coupling affine, condition only": lambda: _coupling([False], pf.bijections.AffineTransformer(2.0), condition=3, hidden=[8]),
-    "Coupling spline": lambda: _coupling([True, False, False], pf.bijections.RationalQuadraticTransformer(), hidden=[8]),
+    "Coupling affine, condition only": lambda: _coupling(
+        [False], pf.bijections.AffineTransformer(2.0), condition=3, hidden=[8]
+    ),
+    "Coupling spline": lambda: _coupling(
+        [True, False, False], pf.bijections.RationalQuadraticTransformer(), hidden=[8]
+    ),
     "Coupling spline, conditional": lambda: _coupling(
-        [False, True], pf.bijections.RationalQuadraticTransformer(5, 2.0), condition=1, network=pf.nn.ResidualMLP, width=8, blocks=1
+        [False, True],
+        pf.bijections.RationalQuadraticTransformer(5, 2.0),
+        condition=1,
+        network=pf.nn.ResidualMLP,
+        width=8,
+        blocks=1,
     ),
     "Coupling spline, constant": lambda: _coupling([False, False], pf.bijections.RationalQuadraticTransformer(3, 1.0)),
     "Inverse": lambda: pf.bijections.Inverse(_mixed_chain()),
@@ -66,7 +82,8 @@ CASES["distributions"] = {
         pf.distributions.Gaussian.standard(3), _mixed_chain(), torch.tensor([1900.0, 3.0]), torch.tensor([50.0, 2.0])
     ),
     "Flow without condition": lambda: pf.distributions.Flow(
-        pf.distributions.Uniform(torch.zeros(2), torch.ones(2)), pf.bijections.Affine(torch.ones(2), torch.tensor([2.0, -1.0]))
+        pf.distributions.Uniform(torch.zeros(2), torch.ones(2)),
+        pf.bijections.Affine(torch.ones(2), torch.tensor([2.0, -1.0])),
     ),
     "Diffusion": lambda: pf.diffusion.flow_matching(event_shape=2, width=16),
     "Diffusion given numbers": lambda: pf.diffusion.v_diffusion(

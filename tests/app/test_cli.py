@@ -39,7 +39,9 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table_run(table, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "mine"
-    code, output = call("fit", table, "--steps", 30, "--out", run, "--device", "cpu", "--set", "hidden=[16]", "--set", "layers=2")
+    code, output = call(
+        "fit", table, "--steps", 30, "--out", run, "--device", "cpu", "--set", "hidden=[16]", "--set", "layers=2"
+    )
     assert code == 0, output
     return run
 
@@ -97,8 +99,12 @@ def test_images_from_a_folder(tmp_path):
     for kind in ("cats", "dogs"):
         (tmp_path / "pets" / kind).mkdir(parents=True)
         for i in range(20):
-            Image.fromarray(generator.integers(0, 256, (9, 7, 3), dtype=np.uint8)).save(tmp_path / "pets" / kind / f"{i}.png")
-    code, output = call("fit", tmp_path / "pets", "--steps", 4, "--out", tmp_path / "run", "--set", "batch_size=8", "--no-report")
+            Image.fromarray(generator.integers(0, 256, (9, 7, 3), dtype=np.uint8)).save(
+                tmp_path / "pets" / kind / f"{i}.png"
+            )
+    code, output = call(
+        "fit", tmp_path / "pets", "--steps", 4, "--out", tmp_path / "run", "--set", "batch_size=8", "--no-report"
+    )
     assert code == 0, output
     code, output = call("sample", tmp_path / "run", "-n", 4, "-o", tmp_path / "out", "--given", "label=dogs")
     assert code == 0, output
@@ -186,8 +192,20 @@ def test_resume_lengthens_a_run(tmp_path, table):
 
 
 def test_ctrl_c_saves_and_ends_with_130(tmp_path):
-    command = [sys.executable, "-m", "pushforward.app.cli.main", "fit", "two_moons", "--steps", "100000", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [
+        sys.executable,
+        "-m",
+        "pushforward.app.cli.main",
+        "fit",
+        "two_moons",
+        "--steps",
+        "100000",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     metrics, give_up = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 120
     try:
         while not metrics.exists() or metrics.read_text().count("\n") < 2:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Size, Tensor
+from torch.distributions.constraints import Constraint
 
 from .shapes import flatten_batch
 
@@ -21,7 +22,7 @@ class TorchView(torch.distributions.Distribution):
         super().__init__(batch, model.event_shape, validate_args=False)
 
     @property
-    def arg_constraints(self) -> dict[str, torch.distributions.constraints.Constraint]:
+    def arg_constraints(self) -> dict[str, Constraint]:
         """None: the parameters are the model's own affair."""
         return {}
 

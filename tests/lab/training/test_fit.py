@@ -14,7 +14,7 @@ import torch
 import pushforward as pf
 from pushforward.core.errors import ConfigError, SavedFileError, UserError
 from pushforward.core.objective import Loss, negative_log_likelihood
-from pushforward.lab.training import Settings, files
+from pushforward.lab.training import Settings
 from pushforward.lab.training.rows import Sampler, TensorRows
 from pushforward.lab.training.schedule import Plan, rate
 from tests.lab.training.line import NoisyLine, line_data
@@ -159,10 +159,10 @@ def test_a_full_disk_during_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="expected room on the disk"):
         fitted(steps=40, out=tmp_path / "run", resume=True)
-    monkeypatch.setattr(files.os, "fsync", genuine)
+    monkeypatch.setattr(os, "fsync", genuine)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
     assert not list(tmp_path.rglob("*.part"))
     fitted(steps=40, out=tmp_path / "run", resume=True)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pushforward.core.errors import ConfigError
+from pushforward.core.files import replacing
 from pushforward.lab.plots import image_grid
-from pushforward.lab.training.files import write_beside
 from pushforward.parts.data import save_array, write_csv, write_images
 
 from .run import Run
@@ -53,7 +53,8 @@ def _write(path: Path, x: Tensor, about: dict[str, Any], condition: Tensor | Non
     pixels = x.round().clamp(0, about["levels"] - 1).to(torch.uint8)
     if path.suffix.lower() == ".png":
         figure = image_grid(x, levels=about["levels"])
-        write_beside(path, lambda beside: figure.savefig(beside, format="png", dpi=150))
+        with replacing(path) as beside:
+            figure.savefig(beside, format="png", dpi=150)
     elif path.suffix == "":
         write_images(path, pixels, levels=about["levels"])
     else:

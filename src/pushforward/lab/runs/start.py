@@ -71,7 +71,8 @@ def _go(config: Config, folder: Path, data: Any, device: str | None, *, resuming
         train.require_fittable(8)
     torch.manual_seed(config.seed)
     model = entry_for(config.model, kind_of(data)).assemble()(train, **_tuples(config.options))
-    settings = Settings(**(config.settings | ({"bar": False} if quiet else {})))
+    settings = Settings(**config.settings)
+    settings = replace(settings, bar=settings.bar and not quiet)
     write_json(folder / "run.json", config.to_json())
     return fit(model, (train, held_out), minutes=config.minutes, steps=config.steps, seed=config.seed, device=device,
                out=folder, resume=resuming, settings=settings)  # fmt: skip

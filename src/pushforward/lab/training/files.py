@@ -1,10 +1,6 @@
-"""Files that are never half-written: write beside, flush to the disk, then rename."""
+"""Text, JSON and tensors in files, written whole or not at all."""
 
-import errno
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +8,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pushforward.core.errors import SavedFileError, UserError
-
-
-def write_beside(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file next to `path`, then rename it to `path`; an old file stays whole if anything fails.
-
-    Raises `UserError` for a full disk or a folder that cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise as_user_error(error, path) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def as_user_error(error: Exception, path: Path) -> UserError:
-    """A full disk, a read-only folder and their like as one sentence."""
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        return UserError(
-            f"expected room on the disk to write {path}, found none; free some space and run again with --resume (what was saved before is whole)"
-        )
-    reason = getattr(error, "strerror", None) or str(error)
-    return UserError(f"expected to be able to write {path}, but: {reason}; choose another folder")
+from pushforward.core.errors import SavedFileError
+from pushforward.core.files import replacing
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    write_beside(path, lambda beside: _write_text(beside, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -76,7 +36,11 @@ def read_json(path: Path) -> Any:
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: Any) -> None:
     """Write tensors and a JSON header as one safetensors file."""
     whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    write_beside(path, lambda beside: save_file(whole, beside, metadata={"pushforward": json.dumps(header)}))
+    with replacing(path) as beside:
+        try:
+            save_file(whole, beside, metadata={"pushforward": json.dumps(header)})
+        except SafetensorError as error:  # its own name for a full disk
+            raise OSError(str(error)) from error
 
 
 def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], Any]:

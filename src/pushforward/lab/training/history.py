@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .files import as_user_error, write_text
+from pushforward.core.files import as_user_error
+
+from .files import write_text
 
 
 @dataclass

@@ -10,9 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from pushforward.core.errors import DataError
+from pushforward.core.files import replacing
 
 from .csv_file import write_csv
-from .files import did_you_mean, replacing
+from .files import did_you_mean
 from .images import Images
 from .table import Table, as_rows, table_of, to_numpy
 

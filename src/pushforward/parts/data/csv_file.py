@@ -19,10 +19,11 @@ from jaxtyping import Num
 from torch import Tensor
 
 from pushforward.core.errors import DataError
+from pushforward.core.files import replacing
 
 from .csv_layout import Layout, sniff
 from .faults import MISSING, Fault, FaultKind, drop_remedy, fault_error
-from .files import replacing, require_names
+from .files import require_names
 from .table import Table, require_unique, table_of, to_numpy
 
 # By number of the column and kind: how many cells are no numbers, and the row and text of the first.

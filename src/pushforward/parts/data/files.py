@@ -1,10 +1,7 @@
-"""Paths in and out: find what was named, write beside and rename, read lists of names."""
+"""Paths and names: find what was named, say what sounds alike, read lists of names."""
 
 import difflib
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pushforward.core.errors import DataError
@@ -50,37 +47,3 @@ def require_names(wanted: Sequence[str], known: Sequence[str], what: str) -> Non
         if name not in known:
             hint = did_you_mean(name, known) or f"; the columns are {', '.join(map(repr, known))}"
             raise DataError(f"expected {what} to name columns of the table, got {name!r}, which is none of them{hint}")
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and rename it to `path` at the end: the whole file, or none of it."""
-    final = Path(path).expanduser()
-    if final.is_dir():
-        raise DataError(f"expected a file name to write to, got the folder '{final}'; add a name to it")
-    final.parent.mkdir(parents=True, exist_ok=True)
-    beside = final.with_name(f".{final.name}.{os.getpid()}.part")
-    try:
-        yield beside
-        os.replace(beside, final)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """The same for a folder, which must be new or empty, so that old files never mix with new ones."""
-    final = Path(path).expanduser()
-    if final.exists() and (not final.is_dir() or any(final.iterdir())):
-        raise DataError(f"expected a new or an empty folder to write to, got '{final}', which is neither; "
-                        "choose another name or remove it first")  # fmt: skip
-    final.parent.mkdir(parents=True, exist_ok=True)
-    beside = final.with_name(f".{final.name}.{os.getpid()}.part")
-    try:
-        beside.mkdir()
-        yield beside
-        if final.exists():
-            final.rmdir()
-        os.replace(beside, final)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from pushforward.core.data import Batch
 from pushforward.core.errors import DataError
+from pushforward.core.files import replacing_folder
 
-from .files import replacing_folder
 from .split import split_rows
 from .table import to_numpy
 
