@@ -52,13 +52,15 @@ def test_the_widest_output_is_found_and_hooks_are_removed():
 def test_fewer_rows_fit_when_events_are_wider_or_memory_is_short(monkeypatch):
     module = nn.Identity()
     monkeypatch.setattr(batching, "memory_budget", lambda device: 128 * 1000)
-    assert batching.rows_that_fit(module, 10) == 100
-    assert batching.rows_that_fit(module, 1) == 1000
+    assert batching.rows_that_fit(module, 10) == 64
+    assert batching.rows_that_fit(module, 1) == 512
     assert batching.rows_that_fit(module, 10**9) == 1
     wide = nn.Linear(1, 500)
     assert batching.rows_that_fit(wide, 1, lambda: wide(torch.zeros(1, 1))) == 2
     monkeypatch.setattr(batching, "memory_budget", lambda device: 1 << 60)
     assert batching.rows_that_fit(module, 1) == 65536
+    assert batching.rows_that_fit(module, 1000) == 512, "what the cache of a processor holds"
+    assert batching.rows_that_fit(module, 10**6) == 64
 
 
 def test_a_shape_is_counted():

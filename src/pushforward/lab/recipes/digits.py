@@ -4,7 +4,7 @@ The cosine path of Nichol and Dhariwal 2021 (https://arxiv.org/abs/2102.09672) w
 (Salimans and Ho 2022, https://arxiv.org/abs/2202.00512).
 """
 
-from .recipe import Recipe
+from .recipe import Expected, Recipe
 
 RECIPE = Recipe(
     name="digits",
@@ -14,4 +14,5 @@ RECIPE = Recipe(
     minutes=2.0,
     paper="https://arxiv.org/abs/2202.00512",
     settings={"batch_size": 128, "learning_rate": 2e-3, "held_out_repeats": 4, "patience": 0},
+    expected=(Expected("recognised samples (%)", 98.5, 1.5), Expected("held-out bits/dim", 1.85, 0.12)),
 )
