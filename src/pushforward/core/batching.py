@@ -47,7 +47,9 @@ def rows_that_fit(module: nn.Module, event_numel: int, probe: Callable[[], objec
     # Sixteen live tensors of the widest kind in 8-byte numbers is more than any of our networks holds at one time.
     device = device_of(module)
     rows = min(65536, memory_budget(device) // (16 * 8 * widest))
-    if device.type == "cpu":  # more rows than the cache holds are slower, not faster: a third, for the flows of `bench/`
+    if (
+        device.type == "cpu"
+    ):  # more rows than the cache holds are slower, not faster: a third, for the flows of `bench/`
         rows = min(rows, max(64, (1 << 21) // (4 * widest)))
     return 1 << max(0, rows.bit_length() - 1)
 
