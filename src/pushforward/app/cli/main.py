@@ -127,14 +127,19 @@ def score(
 ) -> None:
     """Score every row of DATA: log probability in nats."""
     from pushforward.lab import runs
+    from pushforward.lab.metrics import bits_per_dim, nll
     from pushforward.parts.data import write_csv
 
-    scores = runs.score(runs.open_run(run, device), data)
-    n = len(scores.log_prob)
-    spread = float(scores.log_prob.std()) / n**0.5 if n > 1 else float("nan")
-    typer.echo(
-        f"mean log_prob {float(scores.log_prob.mean()):.4f} nats (std error {spread:.4f}, {n:,} rows, {scores.kind.replace('_', ' ')})"
+    opened = runs.open_run(run, device)
+    scores = runs.score(opened, data)
+    mean = nll(scores.log_prob)
+    bits = (
+        f", {bits_per_dim(scores.log_prob, scores.event_numel).value:.3f} bits/dim"
+        if opened.about["kind"] == "images"
+        else ""
     )
+    typer.echo(f"mean log_prob {-mean.value:.4f} nats{bits} (std error {mean.std_error:.4f}, {len(scores.log_prob):,} rows, "
+               f"{scores.kind.replace('_', ' ')})")  # fmt: skip
     if output is not None:
         write_csv(output, *scores.columns())
         typer.echo(f"scores  {output}")

@@ -20,6 +20,7 @@ class Scores:
     log_prob: Tensor
     std_error: Tensor | None
     kind: str
+    event_numel: int = 1
 
     def columns(self) -> tuple[Tensor, list[str]]:
         """As a table to write."""
@@ -49,8 +50,8 @@ def score(run: Run, source: str | Path) -> Scores:
             estimate = model.log_prob_estimate(
                 batch.x, condition, generator=torch.Generator(device=device).manual_seed(run.config.seed)
             )
-            return Scores(estimate.value.cpu(), estimate.std_error.cpu(), "estimate")
-        return Scores(model.log_prob(batch.x, condition).cpu(), None, model.log_prob_kind)
+            return Scores(estimate.value.cpu(), estimate.std_error.cpu(), "estimate", model.event_shape.numel())
+        return Scores(model.log_prob(batch.x, condition).cpu(), None, model.log_prob_kind, model.event_shape.numel())
 
 
 def fit_to(run: Run, data: Any) -> Any:
