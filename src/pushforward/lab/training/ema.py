@@ -17,7 +17,9 @@ class Average:
         self.decay = decay
         self.live = dict(model.state_dict(keep_vars=True))
         self.averaged = {name: value.detach().clone() for name, value in self.live.items()} if decay else {}
-        self._floating = [name for name in self.averaged if self.live[name].is_floating_point()]
+        # Lists made once: at every step they would cost more than the averaging.
+        floating = [name for name in self.averaged if self.live[name].is_floating_point()]
+        self._averaged, self._live = [self.averaged[n] for n in floating], [self.live[n].detach() for n in floating]
         self._others = [name for name in self.averaged if not self.live[name].is_floating_point()]
 
     @torch.no_grad()
@@ -26,8 +28,7 @@ class Average:
         if not self.decay:
             return
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        averaged = [self.averaged[name] for name in self._floating]
-        torch._foreach_lerp_(averaged, [self.live[name].detach() for name in self._floating], weight)
+        torch._foreach_lerp_(self._averaged, self._live, weight)
         for name in self._others:
             self.averaged[name].copy_(self.live[name])
 
