@@ -84,10 +84,11 @@ def _train(run: "_Run", callbacks: Sequence[Callback], interrupted: Callable[[],
     first, stop = run.step, ""
     while not stop and (run.plan.total is None or run.step < run.plan.total):
         batch, generator = run.sampler.batch(run.step)
-        torch.manual_seed(mix(run.seed, 3, run.step, world.rank))  # dropout
+        _seed_dropout(mix(run.seed, 3, run.step, world.rank), world.device)
         with torch.autocast(world.device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
             loss = objective(batch, generator)
-        optimiser.zero_grad(set_to_none=True)
+        for parameter in parameters:  # what zero_grad does, without its bookkeeping
+            parameter.grad = None
         loss.backward()
         run.pending[0] += loss.detach()
         norm = nn.utils.clip_grad_norm_(parameters, s.clip or float("inf"), foreach=True)
@@ -122,6 +123,13 @@ def _train(run: "_Run", callbacks: Sequence[Callback], interrupted: Callable[[],
             callback(record)
         run.checkpoint(force=bool(stop) or run.step == run.plan.total)
     run.history.stopped = stop or "budget"
+
+
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    """Seed PyTorch's own generator, of this device only: `torch.manual_seed` goes through all backends at every step."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 class _Objective(nn.Module):
