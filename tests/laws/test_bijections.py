@@ -44,7 +44,7 @@ def points(name: str, direction: str, shape: tuple[int, ...] = (9,)) -> tuple[Te
 
 def jacobian(part: Bijection, direction: str, value: Tensor, condition: Tensor | None) -> Tensor:
     """d out / d value at one event, as a matrix."""
-    matrix = torch.func.jacrev(lambda v: getattr(part, direction)(v, condition)[0].flatten())(value)
+    matrix = torch.autograd.functional.jacobian(lambda v: getattr(part, direction)(v, condition)[0].flatten(), value)
     return matrix.reshape(-1, value.numel())
 
 

@@ -19,3 +19,7 @@ class ConfigError(UserError):
 
 class SavedFileError(UserError):
     """A saved model or run cannot be read: missing, truncated, altered, or written by another version."""
+
+
+class ConvergenceError(UserError):
+    """An iteration (a root, a fixed point, an inverse) did not reach its tolerance, or has nothing to reach."""

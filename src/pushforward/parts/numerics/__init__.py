@@ -1,5 +1,7 @@
-"""Numerical tools: the divergence of a field, exact or estimated with a standard error."""
+"""Numerical tools: divergences with a standard error, roots and fixed points with implicit gradients."""
 
 from .divergence import divergence_exact, divergence_hutchinson, draw_probes
+from .fixed_point import fixed_point
+from .root import monotone_root
 
-__all__ = ["divergence_exact", "divergence_hutchinson", "draw_probes"]
+__all__ = ["divergence_exact", "divergence_hutchinson", "draw_probes", "fixed_point", "monotone_root"]
