@@ -60,11 +60,14 @@ class Columns:
             return cls(table.features, 0, loc, scale, steps, rows=len(table))
         return cls(table.features, width, loc, scale, steps, given.mean(0), given.std(0), len(table))
 
-    def model(self, bijections: Sequence[Bijection]) -> Distribution:
+    def model(self, bijections: Sequence[Bijection], memory: str = "ordinary") -> Distribution:
         """The flow of these bijections (noise -> data), in the user's units, dequantised where columns are whole numbers."""
         units = [] if self.loc is None or self.scale is None else [Affine(self.loc, self.scale)]
         flow = Flow(
-            Gaussian.standard(self.features), Chain([*bijections, *units]), self.condition_loc, self.condition_scale
+            Gaussian.standard(self.features),
+            Chain([*bijections, *units], memory),
+            self.condition_loc,
+            self.condition_scale,
         )
         return flow if self.steps is None or not self.steps.any() else Dequantised(flow, self.steps)
 

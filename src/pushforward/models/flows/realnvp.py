@@ -20,6 +20,7 @@ def realnvp(
     layers: int = 8,
     hidden: Sequence[int] | None = None,
     dropout: float | None = None,
+    memory: str = "ordinary",
     seed: int = 0,
 ) -> Distribution:
     """`layers` couplings x_b = z_b exp(s(z_a)) + t(z_a); random halves pass and change by turns.
@@ -27,7 +28,8 @@ def realnvp(
     Built from data, it standardises columns and condition, and dequantises columns of whole numbers (then it is a
     `Dequantised` flow, otherwise a `Flow`). Without data, give `features` and the width of the `condition`. It begins as
     the standardised Gaussian. `hidden` and `dropout` of the conditioners are 128 x 128 and 0, or 64 x 64 and 0.2 for
-    data of fewer than 500 rows a column. The same `seed` gives the same masks and first weights.
+    data of fewer than 500 rows a column. With `memory="reversible"` training memory does not grow with `layers`. The same
+    `seed` gives the same masks and first weights.
 
     Raises `ConfigError` for data and features both or neither, or fewer than 1 layer; `DataError` for a column that
     never changes.
@@ -46,4 +48,4 @@ def realnvp(
             outputs = 2 * (columns.features - passing)
             net = MLP(passing, outputs, widths, "relu", columns.condition, zero_last=True, dropout=left_out)
             couplings.append(Coupling(mask, AffineTransformer(), net))
-    return columns.model(couplings)
+    return columns.model(couplings, memory)
