@@ -67,7 +67,7 @@ def ours(flow: pf.Flow, *, affine: bool) -> tuple[Party, list[list[bool]]]:
         [[*c.conditioner.hidden, c.conditioner.head.linear] for c in couplings],
         (lambda s: 3 * torch.atanh(s / 3)) if affine else _our_knots, by_parameter,
     )  # fmt: skip
-    return party, [[i in c.passing.tolist() for i in range(FEATURES)] for c in couplings]
+    return party, [[i in c.passing for i in range(FEATURES)] for c in couplings]
 
 
 def _our_knots(widths: Tensor, heights: Tensor, slopes: Tensor) -> Tensor:

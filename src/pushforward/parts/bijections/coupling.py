@@ -34,8 +34,7 @@ class Coupling(Bijection):
     (torch.Size([10, 3]), torch.Size([10]))
     """
 
-    passing: Tensor
-    mapped: Tensor
+    parted: Tensor
     order: Tensor
 
     def __init__(self, mask: Sequence[bool], transformer: ElementwiseTransformer, conditioner: nn.Module):
@@ -50,9 +49,9 @@ class Coupling(Bijection):
         self.event_shape = self.output_shape = Size((len(mask),))
         self.condition_shape = Size((width,)) if width else None
         self.transformer, self.conditioner = transformer, conditioner
-        self.passing = nn.Buffer(torch.tensor(passing, dtype=torch.long), persistent=False)
-        self.mapped = nn.Buffer(torch.tensor(mapped), persistent=False)
-        self.order = nn.Buffer(torch.tensor(passing + mapped).argsort(), persistent=False)
+        self.passing, self.mapped = passing, mapped
+        self.parted = nn.Buffer(torch.tensor(passing + mapped), persistent=False)
+        self.order = nn.Buffer(self.parted.argsort(), persistent=False)
 
     def _forward(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         return self._map(z, condition, inverse=False)
@@ -62,8 +61,7 @@ class Coupling(Bijection):
 
     def _map(self, value: Tensor, condition: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
         # One row of memory a feature: picking features copies rows, and the next coupling finds them so.
-        rows = value.T
-        a, b = rows.index_select(0, self.passing), rows.index_select(0, self.mapped)
+        a, b = value.T.index_select(0, self.parted).split([len(self.passing), len(self.mapped)])
         parameters = parameters_of(self.conditioner, a.T, condition, self.transformer.size)
         b, log_derivative = (self.transformer.inverse if inverse else self.transformer.forward)(b, parameters)
         return torch.cat([a, b]).index_select(0, self.order).T, log_derivative.sum(0)

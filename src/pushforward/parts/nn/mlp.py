@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +14,7 @@ from pushforward.core.registry import register
 from .activations import activation_named
 from .head import Head
 from .join import join_condition
+from .relu_layers import relu_layers
 
 
 @register
@@ -52,7 +54,7 @@ class MLP(nn.Module):
     def forward(self, x: Float[Tensor, "n inputs"],
                 condition: Float[Tensor, "rows given"] | None = None) -> Float[Tensor, "n outputs"]:  # fmt: skip
         """Evaluate the network."""
-        return self.head(self._features(x, condition))
+        return self._run(x, condition, columns=False)
 
     def columns(self, x: Float[Tensor, "n inputs"],
                 condition: Float[Tensor, "rows given"] | None = None) -> Float[Tensor, "outputs n"]:  # fmt: skip
@@ -60,12 +62,15 @@ class MLP(nn.Module):
 
         Elementwise maps that read one parameter of all rows at a time, such as splines, are several times faster on it.
         """
-        return self.head.columns(self._features(x, condition))
+        return self._run(x, condition, columns=True)
 
-    def _features(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def _run(self, x: Tensor, condition: Tensor | None, columns: bool) -> Tensor:
         h = join_condition(x, condition, self.inputs, self.condition)
+        if self.activation is torch.relu and self.head.linear is not None and not (self.training and self.dropout):
+            layers = [*self.hidden, self.head.linear]
+            return relu_layers(h, [layer.weight for layer in layers], [layer.bias for layer in layers], columns)
         for layer in self.hidden:
             h = self.activation(layer(h))
             if self.training and self.dropout:
                 h = functional.dropout(h, self.dropout)
-        return h
+        return self.head.columns(h) if columns else self.head(h)
