@@ -44,14 +44,67 @@ def _mixed_chain() -> pf.bijections.Chain:
     )
 
 
+def _image_coupling(mask: str, transformer, network=pf.nn.CouplingConvNet, shape=(2, 4, 4), **settings):
+    inputs = outputs = shape[0]
+    if mask.startswith("channel"):
+        inputs = shape[0] - shape[0] // 2 if mask.endswith("swapped") else shape[0] // 2
+        outputs = shape[0] - inputs
+    network = _stirred(network(inputs, transformer.size * outputs, width=4, **settings), 0.3)
+    return pf.bijections.ImageCoupling(shape, mask, transformer, network)
+
+
+def _actnorm_conv(shape=(4, 2, 2), kind: str = "plu") -> pf.bijections.ActNormConv:
+    return _stirred(
+        pf.bijections.ActNormConv(pf.bijections.ActNorm(shape), pf.bijections.InvertibleConv1x1(shape, kind)), 0.3
+    )
+
+
+def _autoregressive(inputs: int, transformer, solve: str = "columns", **settings) -> pf.bijections.MaskedAutoregressive:
+    return pf.bijections.MaskedAutoregressive(
+        transformer, _stirred(pf.nn.MaskedMLP(inputs, transformer.size, hidden=[8, 6], **settings), 0.4), solve
+    )
+
+
+def _multi_scale() -> pf.bijections.MultiScale:
+    affine = pf.bijections.AffineTransformer()
+    deep = pf.bijections.Chain([_image_coupling("channel", affine, shape=(8, 1, 1)), pf.bijections.Squeeze((2, 2, 2))])
+    parts = [_image_coupling("channel", affine, shape=(4, 2, 2)), _actnorm_conv(), pf.bijections.Squeeze((1, 4, 4))]
+    return pf.bijections.MultiScale([deep, pf.bijections.Chain(parts)])
+
+
+def _token_autoregressive(tokens: int = 3, width: int = 2, **settings) -> pf.bijections.TokenAutoregressive:
+    network = _stirred(pf.nn.CausalTransformer(tokens, width, 2 * width, width=8, heads=2, blocks=2, **settings), 0.3)
+    return pf.bijections.TokenAutoregressive(pf.bijections.AffineTransformer(), network)
+
+
 CASES["bijections"] = {
+    "ActNorm": lambda: _stirred(pf.bijections.ActNorm((2, 2, 3))),
+    "ActNorm of vectors": lambda: _stirred(pf.bijections.ActNorm(3)),
+    "ActNormConv": _actnorm_conv,
     "Affine": lambda: pf.bijections.Affine(
         torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[-2.0, 0.01], [1.0, 30.0]])
     ),
     "Chain": _mixed_chain,
+    "ClassPrior": lambda: _stirred(pf.bijections.ClassPrior((1, 2, 2), classes=4)),
+    "Coupling additive": lambda: _coupling([True, False, True], pf.bijections.AdditiveTransformer(), hidden=[8]),
     "Coupling affine": lambda: _coupling([True, False, True, False], pf.bijections.AffineTransformer(), hidden=[8]),
     "Coupling affine, condition only": lambda: _coupling(
         [False], pf.bijections.AffineTransformer(2.0), condition=3, hidden=[8]
+    ),
+    "Coupling circular": lambda: _coupling(
+        [True, False, False],
+        pf.bijections.CircularSplineTransformer(5),
+        condition=1,
+        network=lambda a, b, **of: pf.nn.Periodic(pf.nn.MLP(2 * a, b, hidden=[8], **of)),
+    ),
+    "Coupling Bernstein": lambda: _coupling(
+        [True, False, True], pf.bijections.BernsteinTransformer(6, 3.0), hidden=[8], condition=1
+    ),
+    "Coupling integral": lambda: _coupling(
+        [False, True, False], pf.bijections.IntegralTransformer(3, 4, 3.0), hidden=[8], condition=1
+    ),
+    "Coupling neural": lambda: _coupling(
+        [True, False, False], pf.bijections.NeuralTransformer(4, 5.0), hidden=[8], condition=1
     ),
     "Coupling spline": lambda: _coupling(
         [True, False, False], pf.bijections.RationalQuadraticTransformer(), hidden=[8]
@@ -65,11 +118,85 @@ CASES["bijections"] = {
         blocks=1,
     ),
     "Coupling spline, constant": lambda: _coupling([False, False], pf.bijections.RationalQuadraticTransformer(3, 1.0)),
+    "Coupling sum of squares": lambda: _coupling(
+        [True, False, False], pf.bijections.SumOfSquaresTransformer(2, 3, 3.0), hidden=[8], condition=1
+    ),
+    "Diagonal": lambda: _stirred(pf.bijections.Diagonal(3)),
+    "Flip": lambda: pf.bijections.Flip((3, 2)),
+    "ImageCoupling channel": lambda: _image_coupling("channel", pf.bijections.AffineTransformer()),
+    "ImageCoupling channel, swapped, by class": lambda: _image_coupling(
+        "channel_swapped", pf.bijections.AffineTransformer(), shape=(3, 2, 2), classes=4
+    ),
+    "ImageCoupling checkerboard": lambda: _image_coupling(
+        "checkerboard", pf.bijections.RationalQuadraticTransformer(4, 3.0), pf.nn.CouplingResNet, shape=(1, 3, 4)
+    ),
+    "ImageCoupling checkerboard, swapped, by class": lambda: _image_coupling(
+        "checkerboard_swapped", pf.bijections.AffineTransformer(), pf.nn.CouplingResNet, shape=(2, 2, 2), classes=4
+    ),
     "Inverse": lambda: pf.bijections.Inverse(_mixed_chain()),
+    "InvertibleConv1x1": lambda: _stirred(pf.bijections.InvertibleConv1x1((3, 2, 2))),
+    "InvertibleConv1x1 dense": lambda: pf.bijections.InvertibleConv1x1((4, 1, 2), "dense", seed=1),
+    "InvertibleConv1x1 of vectors": lambda: _stirred(pf.bijections.InvertibleConv1x1((3,), seed=2)),
+    "MaskedAutoregressive": lambda: _autoregressive(4, pf.bijections.AffineTransformer(), order=[2, 0, 3, 1]),
+    "MaskedAutoregressive by Jacobi's iteration": lambda: _autoregressive(
+        3, pf.bijections.AffineTransformer(), "jacobi", activation="tanh"
+    ),
+    "MaskedAutoregressive circular": lambda: _autoregressive(2, pf.bijections.CircularSplineTransformer(4)),
+    "MaskedAutoregressive of one feature": lambda: _autoregressive(1, pf.bijections.AffineTransformer(), condition=2),
+    "MaskedAutoregressive spline, conditional": lambda: _autoregressive(
+        3, pf.bijections.RationalQuadraticTransformer(4, 3.0), condition=2, activation="silu"
+    ),
+    "MaskedAutoregressive turned round": lambda: pf.bijections.Inverse(
+        _autoregressive(3, pf.bijections.InverseTransformer(pf.bijections.AffineTransformer()), condition=1)
+    ),
+    "MultiScale": _multi_scale,
+    "LULinear": lambda: _stirred(pf.bijections.LULinear(4)),
+    "LULinear of a matrix": lambda: pf.bijections.LULinear.of(torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.ones(2)),
+    "LULinear permuted": lambda: _stirred(pf.bijections.LULinear(4, seed=1)),
+    "Orthogonal": lambda: _stirred(pf.bijections.Orthogonal(3)),
+    "Patches": lambda: pf.bijections.Patches((2, 2, 4), 2),
+    "MaskedAutoregressive Bernstein": lambda: pf.bijections.MaskedAutoregressive(
+        pf.bijections.BernsteinTransformer(5, 3.0), _stirred(pf.nn.MaskedMLP(3, 6, [8], "tanh"))
+    ),
+    "MaskedAutoregressive integral": lambda: pf.bijections.MaskedAutoregressive(
+        pf.bijections.IntegralTransformer(2, 4, 3.0), _stirred(pf.nn.MaskedMLP(3, 3, [8], "tanh", order=[2, 0, 1]))
+    ),
+    "MaskedAutoregressive neural": lambda: pf.bijections.MaskedAutoregressive(
+        pf.bijections.NeuralTransformer(3, 5.0), _stirred(pf.nn.MaskedMLP(3, 9, [8], "tanh", condition=1))
+    ),
+    "MaskedAutoregressive sum of squares": lambda: pf.bijections.MaskedAutoregressive(
+        pf.bijections.SumOfSquaresTransformer(2, 2, 3.0), _stirred(pf.nn.MaskedMLP(3, 7, [8], "tanh"))
+    ),
     "Permutation": lambda: pf.bijections.Permutation([3, 1, 0, 2]),
     "Permutation random": lambda: pf.bijections.random_permutation(7, seed=3),
+    "Planar": lambda: _stirred(pf.bijections.Planar(3), 1.0),
+    "Planar, conditional": lambda: _stirred(pf.bijections.Planar(2, condition=2, hidden=[8])),
+    "QRLinear": lambda: _stirred(pf.bijections.QRLinear(3, reflections=3)),
+    "Radial": lambda: _stirred(pf.bijections.Radial(3), 1.0),
+    "Radial, conditional": lambda: _stirred(pf.bijections.Radial(2, condition=2, hidden=[8])),
+    "Residual": lambda: pf.bijections.Residual(
+        _stirred(pf.nn.ContractiveMLP(3, hidden=[8, 8], coefficient=0.9, condition=2))
+    ),
+    "Residual of images": lambda: pf.bijections.Residual(
+        _stirred(pf.nn.ContractiveConv((2, 2, 2), channels=[3], kernels=[3, 3], coefficient=0.8, activation="elu"))
+    ),
+    "Residual of numbers": lambda: pf.bijections.Residual(
+        _stirred(pf.nn.ContractiveMLP(1, hidden=[8], coefficient=0.8, activation="tanh"))
+    ),
+    "Residual turned round": lambda: pf.bijections.Inverse(
+        pf.bijections.Residual(_stirred(pf.nn.ContractiveMLP(2, hidden=[8], coefficient=0.9, activation="softplus")))
+    ),
+    "Reshape": lambda: pf.bijections.Reshape((2, 3), 6),
     "Sigmoid": lambda: pf.bijections.Sigmoid((2, 2)),
     "Sigmoid with alpha": lambda: pf.bijections.Sigmoid(3, alpha=0.05, low=-2.0, high=6.0),
+    "Squeeze": lambda: pf.bijections.Squeeze((2, 4, 6)),
+    "Sylvester": lambda: _stirred(pf.bijections.Sylvester(4, rank=2), 1.0),
+    "Sylvester householder": lambda: _stirred(pf.bijections.Sylvester(3, 2, "householder", reflections=3)),
+    "Sylvester triangular": lambda: _stirred(pf.bijections.Sylvester(3, 3, "triangular", reverse=True)),
+    "Sylvester, conditional": lambda: _stirred(pf.bijections.Sylvester(2, condition=2, hidden=[8])),
+    "TokenAutoregressive": lambda: _token_autoregressive(),
+    "TokenAutoregressive, by class": lambda: _token_autoregressive(classes=4),
+    "TokenAutoregressive, conditional": lambda: _token_autoregressive(tokens=4, width=1, condition=2),
     "logit": lambda: pf.bijections.Inverse(pf.bijections.Sigmoid(2, alpha=0.01)),
 }
 
@@ -99,6 +226,11 @@ CASES["distributions"] = {
     "Gaussian": lambda: pf.distributions.Gaussian(torch.tensor([[0.0, 1.0, -2.0]]), torch.tensor([[1.0, 0.1, 30.0]])),
     "Gaussian learned": lambda: pf.distributions.Gaussian(torch.tensor([0.3]), torch.tensor([2.0]), learn=True),
     "Gaussian of numbers": lambda: pf.distributions.Gaussian.standard(()),
+    "Logistic": lambda: pf.distributions.Logistic(torch.tensor([0.3, -2.0]), torch.tensor([1.5, 0.2])),
+    "HybridModel": lambda: pf.flows.HybridModel(
+        pf.distributions.Dequantised(pf.flows.realnvp(features=2, layers=2, hidden=[8]), torch.tensor([1.0, 0.0])),
+        pf.nn.MLP(2, 3, hidden=[]),
+    ),
     "Mixture": lambda: pf.distributions.Mixture(
         torch.tensor([0.01, 0.5, 0.49]),
         [pf.distributions.Gaussian(torch.tensor([m, -m]), torch.tensor([0.5, 1.0])) for m in (-3.0, 0.0, 2.0)],
@@ -112,6 +244,13 @@ CASES["distributions"] = {
         learn=True,
     ),
     "Uniform": lambda: pf.distributions.Uniform(torch.tensor([0.0, -3.0]), torch.tensor([1.0, 5.0])),
+    "VariationalDequantised": lambda: pf.distributions.VariationalDequantised(
+        pf.distributions.Gaussian(torch.tensor([0.3, -1.0]), torch.tensor([1.5, 0.7])),
+        _coupling([False], pf.bijections.AffineTransformer(), condition=2, hidden=[8]),
+        torch.tensor([1.0, 0.0]),
+        loc=torch.tensor([0.3, -1.0]),
+        scale=torch.tensor([1.5, 0.7]),
+    ),
 }
 
 # --- diffeq: solvers ---
@@ -157,9 +296,19 @@ CASES["processes"] = {
 
 # --- networks ---
 CASES["networks"] = {
+    "ContractiveConv": lambda: pf.nn.ContractiveConv((2, 4, 4), channels=[8], kernels=[3, 1]),
+    "ContractiveMLP": lambda: pf.nn.ContractiveMLP(3, hidden=[8], condition=2, activation="elu"),
+    "InvertibleResNetClassifier": lambda: pf.flows.invertible_resnet_classifier(
+        event_shape=(1, 8, 8), classes=4, levels=17, blocks=1, width=8
+    ),
+    "MaskedMLP": lambda: pf.nn.MaskedMLP(3, 2, hidden=[8, 8], condition=1, order=[1, 0, 2]),
+    "CausalTransformer": lambda: pf.nn.CausalTransformer(3, 2, 4, width=8, heads=2),
     "MLP": lambda: pf.nn.MLP(3, 2, hidden=[8, 8], condition=1),
+    "Periodic": lambda: pf.nn.Periodic(pf.nn.MLP(6, 2, hidden=[8], condition=1)),
     "ResidualMLP": lambda: pf.nn.ResidualMLP(3, 2, width=8, condition=1),
     "SelfAttention": lambda: pf.nn.SelfAttention(16, heads=2),
+    "CouplingConvNet": lambda: pf.nn.CouplingConvNet(2, 3, width=8),
+    "CouplingResNet": lambda: pf.nn.CouplingResNet(2, 3, width=8, classes=3),
     "ConvClassifier": lambda: pf.nn.ConvClassifier(3, (10, 7), classes=4, width=8),
     "DeepSet": lambda: pf.nn.DeepSet(3, 16, hidden=32, layers=2, aggregate="sum"),
     "TimeEmbedding": lambda: pf.nn.TimeEmbedding(16, classes=4),

@@ -11,23 +11,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from pushforward.parts.bijections import RationalQuadraticTransformer
+from pushforward.parts.bijections import CircularSplineTransformer, RationalQuadraticTransformer
 from pushforward.parts.bijections.rational_quadratic import Spline, spline
 
 DIRECTIONS = ["forward", "inverse"]
 
 
 def extreme_points(bound: float, n: int, generator: torch.Generator) -> Tensor:
-    """float32 numbers of every size and both signs, denormal ones and the largest too, many of them near the box."""
+    """float32 numbers of every size and both signs, denormal ones and the largest too, half of them near the box.
+
+    An eighth are bits at random, so that every exponent comes some hundred times among a million.
+    """
     sign = torch.randint(0, 2, (n,), generator=generator) * 2.0 - 1
     x = sign * 10 ** torch.empty(n).uniform_(-46, 38.5, generator=generator)
+    bits = torch.randint(-(2**31), 2**31, (n // 8,), generator=generator).to(torch.int32).view(torch.float32)
+    x[-len(bits) :] = torch.where(torch.isfinite(bits), bits, torch.finfo(torch.float32).tiny)
     x[: n // 2] = torch.empty(n // 2).uniform_(-1.2 * bound, 1.2 * bound, generator=generator)
     edge = torch.tensor(bound)
     special = [edge, edge.nextafter(torch.tensor(math.inf)), edge.nextafter(torch.tensor(0.0)), torch.tensor(0.0),
                torch.tensor(1e-45), torch.tensor(torch.finfo(torch.float32).max)]  # fmt: skip
     x[: 200 * len(special)] = torch.stack(special).repeat(200)
     x[: 100 * len(special)] *= -1
-    return x.clamp(-3.4e38, 3.4e38)
+    return x.clamp(-torch.finfo(torch.float32).max, torch.finfo(torch.float32).max)
 
 
 def extreme_parameters(size: int, n: int, generator: torch.Generator) -> Tensor:
@@ -39,7 +44,7 @@ def extreme_parameters(size: int, n: int, generator: torch.Generator) -> Tensor:
     return (ordinary * scale)[:, torch.randperm(n, generator=generator)].clamp(-3e38, 3e38)
 
 
-@pytest.mark.parametrize(("bins", "bound", "n"), [(8, 5.0, 200_000), (2, 0.1, 50_000), (50, 100.0, 20_000)])
+@pytest.mark.parametrize(("bins", "bound", "n"), [(8, 5.0, 500_000), (2, 0.1, 50_000), (50, 100.0, 20_000)])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_value_and_gradient_are_finite_for_every_finite_input(direction, bins, bound, n):
     transformer, generator = RationalQuadraticTransformer(bins, bound), torch.Generator().manual_seed(bins)
@@ -52,8 +57,8 @@ def test_value_and_gradient_are_finite_for_every_finite_input(direction, bins, b
     for result in (out, log_derivative, *gradients):
         assert torch.isfinite(result).all()
     outside = x.abs() > bound
-    # The corner is computed, taken away and added back: some roundings.
-    assert ((out - x).abs() <= 8 * torch.finfo(torch.float32).eps * x.abs())[outside].all()
+    # The corner is computed, a sum over the bins, taken away and added back: some roundings.
+    assert ((out - x).abs() <= (8 + bins / 4) * torch.finfo(torch.float32).eps * x.abs())[outside].all()
     assert (log_derivative[outside] == 0).all()
     assert (gradients[0][outside] == bars[0][outside]).all()
     assert (gradients[1][:, outside] == 0).all()
@@ -67,10 +72,41 @@ def test_it_starts_on_the_knots_themselves(direction):
     parameters = 3 * torch.randn(transformer.size, 20_000, generator=generator)
     logits = parameters[7 + 8 * (direction == "forward") :][:8]
     inner = (logits.softmax(0) * (1 - 8e-3) + 1e-3).cumsum(0)[torch.arange(20_000) % 8, torch.arange(20_000)]
-    knots = (inner * 10 - 5).requires_grad_()
+    knots = inner * 10 - 5
+    ends = [knots.nextafter(torch.tensor(side * math.inf)) for side in (-1, 1)]
+    knots, parameters = torch.cat([knots, *ends]).requires_grad_(), parameters.repeat(1, 3)
     out, log_derivative = getattr(transformer, direction)(knots, parameters)
     (gradient,) = torch.autograd.grad(out.sum() + log_derivative.sum(), knots)
     assert all(torch.isfinite(result).all() for result in (out, log_derivative, gradient))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_on_the_circle_every_finite_angle_gives_finite_values_and_gradients(direction):
+    transformer, generator, n = CircularSplineTransformer(6), torch.Generator().manual_seed(4), 200_000
+    x, parameters = extreme_points(math.pi, n, generator), extreme_parameters(transformer.size, n, generator)
+    at_the_seam = torch.tensor([math.pi, -math.pi]).repeat(500)
+    x[:1000], parameters[0, :500] = at_the_seam, 0  # no phase: the joint of the spline itself
+    x[1000:2000] = at_the_seam.nextafter(3 * at_the_seam)
+    x.requires_grad_()
+    parameters.requires_grad_()
+    out, log_derivative = getattr(transformer, direction)(x, parameters)
+    bars = [torch.randn(n, generator=generator) for _ in range(2)]
+    for result in (out, log_derivative, *torch.autograd.grad((out, log_derivative), (x, parameters), bars)):
+        assert torch.isfinite(result).all()
+    assert out.abs().max() <= torch.tensor(math.pi)  # where the uniform base has its density
+
+
+@pytest.mark.parametrize("solve", [False, True], ids=["evaluate", "solve"])
+def test_derivatives_on_the_circle_are_finite_differences(solve):
+    generator = torch.Generator().manual_seed(5)
+    x = torch.empty(6, dtype=torch.float64).uniform_(-3, 3, generator=generator).requires_grad_()
+    parameters = (1.5 * torch.randn(9, 6, generator=generator, dtype=torch.float64)).requires_grad_()
+
+    def pair(x, parameters):
+        return Spline.apply(x, parameters, 3, math.pi, solve)[:2]
+
+    assert torch.autograd.gradcheck(pair, (x, parameters))
+    assert torch.autograd.gradgradcheck(pair, (x, parameters))
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

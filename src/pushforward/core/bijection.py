@@ -9,6 +9,7 @@ from torch import Size, Tensor, nn
 from .shapes import flatten_batch, flatten_condition
 
 InverseKind = Literal["exact", "iterative"]
+LogDetKind = Literal["exact", "estimate"]
 
 
 class Bijection(nn.Module):
@@ -24,6 +25,7 @@ class Bijection(nn.Module):
     output_shape: Size  # of x; the same as event_shape for all but reshaping maps
     condition_shape: Size | None = None
     inverse_kind: InverseKind = "exact"
+    log_det_kind: LogDetKind = "exact"
 
     @abstractmethod
     def _forward(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -21,5 +21,8 @@ Objective = Callable[[Any, Any, RowGenerator], Loss]
 
 
 def negative_log_likelihood(model: Any, batch: Any, generator: RowGenerator) -> Loss:
-    """-E log p(x | condition), all constants kept: KL(data, model) up to the entropy of the data."""
-    return Loss(-model.log_prob(batch.x, batch.condition).mean())
+    """-E log p(x | condition), all constants kept: KL(data, model) up to the entropy of the data.
+
+    A model that was built without a condition is not shown the one that the data have.
+    """
+    return Loss(-model.log_prob(batch.x, batch.condition if model.condition_shape is not None else None).mean())

@@ -106,6 +106,9 @@ def sample(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A condition: a column's value, or label=NAME; repeat it."),
     ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Multiplies the spread of a flow's Gaussian noise; below 1 for more typical samples.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
     device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
 ) -> None:
@@ -113,8 +116,36 @@ def sample(
     from pushforward.lab import runs
     from pushforward.lab.runs.config import split_assignments
 
-    _, path = runs.draw(runs.open_run(run, device), n, out=output, seed=seed, given=split_assignments(given or []))
+    _, path = runs.draw(runs.open_run(run, device), n, out=output, seed=seed, given=split_assignments(given or []),
+                        temperature=temperature)  # fmt: skip
     typer.echo(f"samples {path}")
+
+
+@app.command()
+@sentences
+def edit(
+    run: Annotated[
+        Path, typer.Argument(help="A run folder of a flow of images with classes, such as `fit smiles_glow`.")
+    ],
+    attribute: Annotated[str, typer.Option(help="The class to move towards, such as smile.")],
+    alpha: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="How far along the direction; repeat it. By default -1, -0.5, 0, 0.5 and 1; 0 is the original."
+        ),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", help="How many test images.")] = 8,
+    output: Annotated[Path | None, typer.Option("-o", help="A .png, .npy or .npz file.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
+) -> None:
+    """Edit test images along an attribute: z(x) + alpha (mean z with it - mean z without it), decoded."""
+    from pushforward.lab import runs
+
+    amounts = tuple(alpha) if alpha else (-1.0, -0.5, 0.0, 0.5, 1.0)
+    edits, path = runs.edit(runs.open_run(run, device), attribute, alphas=amounts, n=n, out=output)
+    if 0.0 in amounts:
+        typer.echo(f"alpha 0 changes {edits.changed_at_zero} of {edits.originals.numel():,} pixels")
+    typer.echo(f"edits   {path}")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from .bands import bands
 from .curves import curves
 from .density import density
+from .edits_grid import edits_grid
 from .fields import fields
 from .film_strip import film_strip
 from .image_grid import image_grid

@@ -32,15 +32,29 @@ class Entry:
     def options(self) -> Mapping[str, inspect.Parameter]:
         """Its keyword arguments but those that come from the data or the run."""
         parameters = inspect.signature(self.assemble()).parameters
-        taken = {"data", "features", "condition", "event_shape", "classes", "levels", "seed", "x_dim", "y_dim"}
+        taken = {"data", "features", "condition", "event_shape", "levels", "seed", "x_dim", "y_dim"}
         return {name: parameter for name, parameter in parameters.items() if name not in taken}
 
 
 MODELS: dict[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("neural_spline", "pushforward.models.flows:neural_spline", ("table",), "rational-quadratic coupling flow; exact density of a table"),
-        Entry("realnvp", "pushforward.models.flows:realnvp", ("table",), "affine coupling flow; exact density of a table"),
+        Entry("neural_spline", "pushforward.models.flows:neural_spline", ("table",), "rational-quadratic spline flow; exact density of a table"),
+        Entry("maf", "pushforward.models.flows:maf", ("table",), "masked autoregressive flow; exact density of a table in one pass"),
+        Entry("iaf", "pushforward.models.flows:iaf", ("table",), "inverse autoregressive flow; draws of a table in one pass"),
+        Entry("realnvp", "pushforward.models.flows:realnvp", ("table", "images"), "affine coupling flow; exact density of a table or of images"),
+        Entry("nice", "pushforward.models.flows:nice", ("table",), "additive coupling flow and one scaling; exact density of a table"),
+        Entry("neural_autoregressive", "pushforward.models.flows:neural_autoregressive", ("table",), "monotone networks of sigmoids; exact density of a table"),
+        Entry("umnn", "pushforward.models.flows:umnn", ("table",), "integrals of positive networks; exact density of a table"),
+        Entry("bernstein", "pushforward.models.flows:bernstein", ("table",), "increasing Bernstein polynomials; exact density of a table"),
+        Entry("sum_of_squares", "pushforward.models.flows:sum_of_squares", ("table",), "integrals of sums of squares; exact density of a table"),
+        Entry("planar", "pushforward.models.flows:planar", ("table",), "bends in one direction each; exact density of a table"),
+        Entry("radial", "pushforward.models.flows:radial", ("table",), "contractions to centres; exact density of a table"),
+        Entry("residual", "pushforward.models.flows:residual", ("table", "images"), "contractive residual flow; exact density of a table, estimated for images"),
+        Entry("sylvester", "pushforward.models.flows:sylvester", ("table",), "bends in several directions at once; exact density of a table"),
+        Entry("glow", "pushforward.models.flows:glow", ("images",), "flow of images with invertible 1x1 convolutions; exact density, by class"),
+        Entry("transformer_flow", "pushforward.models.flows:transformer_flow", ("images", "table"), "causal transformers over patches or columns; exact density, by class"),
+        Entry("hybrid", "pushforward.models.flows:hybrid", ("images", "table"), "flow and classifier in one network; data with labels"),
         Entry("v_diffusion", "pushforward.models.diffusion:v_diffusion", ("images", "table"), "diffusion on the cosine path, velocity prediction; images by class"),
         Entry("ddpm", "pushforward.models.diffusion:ddpm", ("images", "table"), "denoising diffusion, noise prediction, linear schedule"),
         Entry("flow_matching", "pushforward.models.diffusion:flow_matching", ("images", "table"), "straight path from noise to data, velocity prediction"),

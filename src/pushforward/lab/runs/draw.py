@@ -10,18 +10,26 @@ from torch import Tensor
 from pushforward.core.errors import ConfigError
 from pushforward.core.files import replacing
 from pushforward.lab.plots import image_grid
+from pushforward.models.flows import tempered
 from pushforward.parts.data import save_array, write_csv, write_images
 
 from .run import Run
 
 
 def draw(
-    run: Run, n: int, *, out: str | Path | None = None, seed: int = 0, given: Mapping[str, str] | None = None
+    run: Run,
+    n: int,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    given: Mapping[str, str] | None = None,
+    temperature: float = 1.0,
 ) -> tuple[Tensor, Path]:
     """Draw `n` samples, write them, and return them with the path.
 
     The suffix of `out` says how: .csv, .npy or .npz for anything, .png for a grid of images, a folder for one PNG each.
     `given` fixes the condition: values by column name, or `label` for images by class (which take turns without it).
+    `temperature` is that of a flow, see `pf.flows.tempered`.
     """
     if n < 1:
         raise ConfigError(f"expected to draw at least 1 sample, got {n}")
@@ -33,7 +41,8 @@ def draw(
     condition = _condition(run, n, dict(given or {}))
     generator = torch.Generator(device=device).manual_seed(seed)
     shape = n if condition is None else ()
-    x = run.model.sample(shape, None if condition is None else condition.to(device), generator=generator).cpu()
+    model = run.model if temperature == 1 else tempered(run.model, temperature)
+    x = model.sample(shape, None if condition is None else condition.to(device), generator=generator).cpu()
     images = run.about.get("kind") == "images"
     path = Path(out) if out is not None else run.folder / ("samples.png" if images else "samples.csv")
     _write(path, x, run.about, condition)

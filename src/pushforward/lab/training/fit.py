@@ -14,6 +14,7 @@ from torch import nn
 from pushforward.core.errors import ConfigError, UserError
 from pushforward.core.objective import Objective
 from pushforward.core.random import RowGenerator, mix
+from pushforward.parts.bijections import start_from_data
 
 from .bar import Bar
 from .checkpoint import read_checkpoint, write_checkpoint
@@ -125,6 +126,14 @@ def _train(run: "_Run", callbacks: Sequence[Callback], interrupted: Callable[[],
     run.history.stopped = stop or "budget"
 
 
+def _first_look(model: nn.Module, train: Any, rows: int, seed: int, world: World) -> None:
+    """Start what starts from data (`ActNorm`). Every process looks at the same rows, and so finds the same numbers."""
+    if hasattr(model, "objective"):
+        chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:rows]
+        batch = train.take(chosen).to(world.device)
+        start_from_data(model, batch, RowGenerator(seed, len(chosen), device=world.device))
+
+
 def _seed_dropout(seed: int, device: torch.device) -> None:
     """Seed PyTorch's own generator, of this device only: `torch.manual_seed` goes through all backends at every step."""
     torch.default_generator.manual_seed(seed)
@@ -167,6 +176,7 @@ class _Run:
         kept = torch.arange(min(len(held_out), settings.held_out_rows))
         self.held_out = held_out.take(kept).to(world.device)
         self.function: Objective = objective or model.objective  # type: ignore[assignment]
+        _first_look(model, train, settings.batch_size, mix(seed, 4), world)
         self.objective = _Objective(model, self.function, world, self.sampler.batch_size)
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from pushforward.core.distribution import Distribution
+from pushforward.core.errors import ConfigError
 from pushforward.parts.bijections import AffineTransformer, Coupling
-from pushforward.parts.data import Table
+from pushforward.parts.data import Images, Table
 from pushforward.parts.nn import MLP
 
 from .columns import Columns, conditioner_size, halves, seeded
+from .realnvp_images import realnvp_images
 
 
 def realnvp(
-    data: Table | Tensor | None = None,
+    data: Table | Images | Tensor | None = None,
     *,
     features: int | None = None,
     condition: int | None = None,
@@ -31,14 +33,22 @@ def realnvp(
     data of fewer than 500 rows a column. With `memory="reversible"` training memory does not grow with `layers`. The same
     `seed` gives the same masks and first weights.
 
-    Raises `ConfigError` for data and features both or neither, or fewer than 1 layer; `DataError` for a column that
-    never changes.
+    Images get the architecture of `realnvp_images`, which has settings of its own; of these here, `memory` and `seed` apply.
+
+    Raises `ConfigError` for data and features both or neither, fewer than 1 layer, or settings of tables beside images;
+    `DataError` for a column that never changes.
 
     >>> import torch
     >>> flow = realnvp(features=3, condition=2)
     >>> flow.sample(4, torch.zeros(5, 2)).shape
     torch.Size([4, 5, 3])
     """
+    if isinstance(data, Images):
+        if not (features is condition is hidden is dropout is None and layers == 8):
+            raise ConfigError(
+                "expected memory and seed alone beside images, got settings of a table; use realnvp_images, which has its own"
+            )
+        return realnvp_images(data, memory=memory, seed=seed)
     columns = Columns.of(data, features, condition)
     widths, left_out = conditioner_size(columns, hidden, dropout)
     with seeded(seed):

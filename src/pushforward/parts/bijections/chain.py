@@ -48,6 +48,7 @@ class Chain(Bijection):
         self.event_shape, self.output_shape = parts[0].event_shape, parts[-1].output_shape
         self.condition_shape = conditions[0] if conditions else None
         self.inverse_kind = "iterative" if any(part.inverse_kind == "iterative" for part in parts) else "exact"
+        self.log_det_kind = "estimate" if any(part.log_det_kind == "estimate" for part in parts) else "exact"
         self.parts, self.memory = nn.ModuleList(parts), memory
 
     def _forward(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,8 @@ from pushforward.core.errors import ConfigError
 class ElementwiseTransformer(Protocol):
     """A monotone map of numbers, invertible for every value of its parameters; the identity where all are zero.
 
-    Stateless: a final class registers its constructor, and learns nothing of its own.
+    A final class registers its constructor. Most learn nothing of their own; one that does is an `nn.Module` as well, and
+    what it learns is shared by all elements.
     """
 
     size: int  # parameters of one element

@@ -20,6 +20,7 @@ class Inverse(Bijection):
         super().__init__()
         self.event_shape, self.output_shape = part.output_shape, part.event_shape
         self.condition_shape, self.inverse_kind = part.condition_shape, part.inverse_kind
+        self.log_det_kind = part.log_det_kind
         self.part = part
 
     def _forward(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ and the root needs no difference either:
 
 Sizes are shares of the box [-bound, bound]^2, so that the slopes at its corners, which are 1, meet the identity outside.
 Tensors are flat: values `(m,)`, parameters `(3 K - 1, m)`: K - 1 inner slopes, K widths, K heights, all before activation.
+With one slope more, `(3 K, m)`, the first is that of both ends: the box is then a circle.
 """
 
 import math
@@ -36,7 +37,10 @@ def spline(value: Tensor, parameters: Tensor, bins: int, bound: float, solve: bo
     within = value.clamp(-bound, bound)
     inside = (within == value).to(value.dtype)
     u = (within + bound) / (2 * bound)
-    shares = parameters[bins - 1 :].reshape(2, bins, m).softmax(1)
+    slopes = parameters[: len(parameters) - 2 * bins]
+    # The first and the last of the K + 1 slopes are exp(0), never learned; or one, on a circle.
+    slopes = pad(slopes, (0, 0, 1, 1)) if len(slopes) < bins else torch.cat([slopes, slopes[:1]])
+    shares = parameters[-2 * bins :].reshape(2, bins, m).softmax(1)
     edges = shares.cumsum(1)
     # A bin has LEAST_SHARE + free * share of the box; that is added after the look-up, where there is less to compute.
     least = torch.arange(1, bins, device=value.device, dtype=value.dtype) * (LEAST_SHARE / free)
@@ -46,8 +50,8 @@ def spline(value: Tensor, parameters: Tensor, bins: int, bound: float, solve: bo
     size = shares.gather(1, at)[:, 0] * free + LEAST_SHARE
     upper = torch.add(edges.gather(1, at)[:, 0] * free, k + 1, alpha=LEAST_SHARE)
     lower = upper - size
-    # Two of the K + 1 slopes are needed; the first and the last are exp(0), never learned.
-    turn = torch.tanh(pad(parameters[: bins - 1], (0, 0, 1, 1)).gather(0, torch.stack([k, k + 1])) / STEEPEST)
+    # Two of the K + 1 slopes are needed.
+    turn = torch.tanh(slopes.gather(0, torch.stack([k, k + 1])) / STEEPEST)
     d = torch.exp(turn * STEEPEST)
     w, h = size
     s = h / w
@@ -74,7 +78,7 @@ def spline(value: Tensor, parameters: Tensor, bins: int, bound: float, solve: bo
 
 
 def gradient(
-    out_bar: Tensor, log_bar: Tensor, saved: tuple[Tensor, ...], bins: int, bound: float, solve: bool
+    out_bar: Tensor, log_bar: Tensor, saved: tuple[Tensor, ...], bins: int, bound: float, solve: bool, circle: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the value and of the parameters, from those of `spline`'s first two results.
 
@@ -114,14 +118,16 @@ def gradient(
     own = size - LEAST_SHARE
     mean = torch.addcmul(corner_bar * torch.sub(lower, k, alpha=LEAST_SHARE), size_bar, own)
     full = mean.new_empty(3 * bins, len(k))
-    # The end slopes go to rows 0 and K, of which the first is cut off and the last is overwritten by the first width.
+    # The end slopes go to rows 0 and K. The last is overwritten by the first width; the first is cut off, or holds both.
     full[: bins + 1].zero_().scatter_(0, torch.stack([k, k + 1]), a_bar * other * d * (1 - turn * turn))
+    if circle:
+        full[0] += full[bins]
     logits_bar = full[bins:].view(2, bins, len(k))
     logits_bar[:, :-1] = below * (corner_bar * free)[:, None]
     logits_bar[:, -1] = 0
     logits_bar.sub_(mean[:, None]).mul_(shares).scatter_add_(1, k.expand(2, 1, len(k)), (size_bar * own)[:, None])
     value_bar = -g_bar if solve else x_bar
-    return value_bar / (2 * bound) + tail, full[1:]
+    return value_bar / (2 * bound) + tail, full if circle else full[1:]
 
 
 class Spline(torch.autograd.Function):
@@ -153,7 +159,9 @@ class Spline(torch.autograd.Function):
         value, parameters, *saved = ctx.saved_tensors
         if torch.is_grad_enabled():
             return *torch.func.vjp(_pair(ctx), value, parameters)[1]((out_bar, log_bar)), None, None, None
-        return *gradient(out_bar, log_bar, tuple(saved), *ctx.shape), None, None, None
+        bins, bound, solve = ctx.shape
+        circle = len(parameters) == 3 * bins
+        return *gradient(out_bar, log_bar, tuple(saved), bins, bound, solve, circle), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, value_dot: Tensor | None, parameters_dot: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:

@@ -7,6 +7,7 @@ from .csv_file import write_csv
 from .function_sets import FunctionBatch, FunctionSet, gp_draws, sines
 from .images import Images, write_images
 from .load import load
+from .partly_labelled import PartlyLabelled, hide_labels
 from .split import split_rows
 from .table import Column, Table
 from .toys import TOYS, toy, toy_log_prob

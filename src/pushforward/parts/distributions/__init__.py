@@ -3,7 +3,18 @@
 from .dequantised import Dequantised
 from .flow import Flow
 from .gaussian import FullGaussian, Gaussian
+from .logistic import Logistic
 from .mixture import Mixture
 from .uniform import Uniform
+from .variational_dequantised import VariationalDequantised
 
-__all__ = ["Dequantised", "Flow", "FullGaussian", "Gaussian", "Mixture", "Uniform"]
+__all__ = [
+    "Dequantised",
+    "Flow",
+    "FullGaussian",
+    "Gaussian",
+    "Logistic",
+    "Mixture",
+    "Uniform",
+    "VariationalDequantised",
+]

@@ -4,6 +4,8 @@ x = T(z) with z ~ p_Z:  log p(x) = log p_Z(z) - log abs det dT/dz,  z = T^-1(x)
 (Rezende and Mohamed 2015, https://arxiv.org/abs/1505.05770).
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Size, Tensor, nn
 
@@ -12,6 +14,9 @@ from pushforward.core.distribution import Distribution
 from pushforward.core.errors import ConfigError, ShapeError
 from pushforward.core.random import RowGenerator
 from pushforward.core.registry import dtype_of, register
+
+if TYPE_CHECKING:
+    from .check_report import CheckReport
 
 
 @register
@@ -43,12 +48,20 @@ class Flow(Distribution):
                               f"{tuple(base.event_shape)} and condition {base.condition_shape}; build it for the noise side of the bijection")  # fmt: skip
         self.event_shape, self.condition_shape = bijection.output_shape, bijection.condition_shape
         self.log_prob_kind, self.reparameterised = base.log_prob_kind, base.reparameterised
+        if bijection.log_det_kind == "estimate" and base.log_prob_kind != "none":
+            self.log_prob_kind = "estimate"
         self.base, self.bijection = base, bijection
         self.condition_loc = _buffer(condition_loc, self.condition_shape, "condition_loc")
         self.condition_scale = _buffer(condition_scale, self.condition_shape, "condition_scale")
         if self.condition_scale is not None and not (self.condition_scale > 0).all():
             raise ConfigError(f"expected a positive condition_scale, got one with minimum {self.condition_scale.min():g}; "
                               "leave out conditions that never change")  # fmt: skip
+
+    def check(self, x: Tensor, condition: Tensor | None = None) -> "CheckReport":
+        """Is each layer invertible at x, with the log det of its Jacobian? A report to print, with `ok`; see `check`."""
+        from .check import check
+
+        return check(self, x, condition)
 
     def _sample(self, condition: Tensor | None, generator: RowGenerator) -> Tensor:
         z = self.base._sample(None, generator)

@@ -2,6 +2,21 @@
 
 from .divergence import divergence_exact, divergence_hutchinson, draw_probes
 from .fixed_point import fixed_point
+from .log_det_series import log_det_converged, log_det_exact, log_det_series, log_det_unbiased, probes_of_rows
+from .quadrature import clenshaw_curtis, gauss_legendre
 from .root import monotone_root
 
-__all__ = ["divergence_exact", "divergence_hutchinson", "draw_probes", "fixed_point", "monotone_root"]
+__all__ = [
+    "clenshaw_curtis",
+    "divergence_exact",
+    "divergence_hutchinson",
+    "draw_probes",
+    "fixed_point",
+    "gauss_legendre",
+    "log_det_converged",
+    "log_det_exact",
+    "log_det_series",
+    "log_det_unbiased",
+    "monotone_root",
+    "probes_of_rows",
+]
