@@ -133,6 +133,9 @@ CASES["bijections"] = {
     "ImageCoupling checkerboard, swapped, by class": lambda: _image_coupling(
         "checkerboard_swapped", pf.bijections.AffineTransformer(), pf.nn.CouplingResNet, shape=(2, 2, 2), classes=4
     ),
+    "ImageCoupling checkerboard, guided by an image": lambda: pf.bijections.ImageCoupling(
+        (1, 2, 3), "checkerboard", pf.bijections.AffineTransformer(), _stirred(pf.nn.CouplingResNet(1, 2, 4, 1, guide=2))
+    ),
     "Inverse": lambda: pf.bijections.Inverse(_mixed_chain()),
     "InvertibleConv1x1": lambda: _stirred(pf.bijections.InvertibleConv1x1((3, 2, 2))),
     "InvertibleConv1x1 dense": lambda: pf.bijections.InvertibleConv1x1((4, 1, 2), "dense", seed=1),

@@ -24,8 +24,8 @@ def fitted(name: str) -> "pf.Distribution":
     which = torch.randint(3, (4000,), generator=generator)
     x = (BUMPS[which] + WIDTHS[which] * torch.randn(4000, generator=generator))[:, None]
     flow = getattr(pf.flows, name)(features=1, layers=1, kind="coupling", **SETTINGS[name])
-    optimiser = torch.optim.Adam(flow.parameters(), 4e-2)
-    for step in range(350):
+    optimiser = torch.optim.Adam(flow.parameters(), 6e-2)
+    for step in range(200):
         loss = -flow.log_prob(x[(step * 160) % 4000 :][:160]).mean()
         optimiser.zero_grad()
         loss.backward()

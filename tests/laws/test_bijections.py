@@ -154,7 +154,7 @@ def test_the_condition_matters_where_there_is_one(name):
         with pytest.raises(ShapeError, match="expected a condition of shape"):
             getattr(part, direction)(value)
         if part.condition_shape:
-            with pytest.raises(ShapeError, match="its last 1 dimensions"):
+            with pytest.raises(ShapeError, match="its last . dimensions"):
                 getattr(part, direction)(value, condition[:, :0])
 
 

@@ -84,3 +84,17 @@ def test_a_temperature_is_a_positive_number_for_a_gaussian_base():
         pf.flows.tempered(model, -0.5)
     with pytest.raises(ConfigError, match="Gaussian base, got Uniform"):
         pf.flows.tempered(Uniform(torch.zeros(1), torch.ones(1)), 0.5)
+
+
+def test_variational_noise_begins_as_uniform_and_sees_the_image():
+    digits = pf.data.load("digits").unlabelled()
+    model = pf.flows.glow(digits, steps=1, width=8, dequantisation="variational")
+    plain = pf.flows.glow(digits, steps=1, width=8)
+    x = digits.take(torch.arange(4)).x
+    torch.testing.assert_close(model.log_prob(x), plain.log_prob(x), rtol=1e-4, atol=1e-2)
+    settings = pf.training.Settings(bar=False, batch_size=32)
+    pf.fit(model, digits, steps=3, settings=settings)
+    u = torch.full((1, 1, 8, 8), 0.5)
+    cells = [model.spread(image[None], u)[0] - image for image in x[:2]]
+    assert not torch.equal(*cells)
+    assert pf.flows.tempered(model, 0.5).sample(2).shape == (2, 1, 8, 8)

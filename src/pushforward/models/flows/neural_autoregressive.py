@@ -28,7 +28,7 @@ def neural_autoregressive(
 
     Densities cost one evaluation of each layer. Draws find roots: in an autoregressive layer those of one feature after the
     other, in a coupling layer (`kind="coupling"`) all at once. Data, condition, `hidden`, `dropout` and `seed` are as for
-    `realnvp`; it begins as the standardised Gaussian.
+    `realnvp`; it begins near the standardised Gaussian.
 
     Raises `ConfigError` for data and features both or neither, fewer than 1 layer or unit or another kind;
     `DataError` for a column that never changes.

@@ -16,7 +16,7 @@ from pushforward.core.errors import ConfigError
 
 @runtime_checkable
 class ElementwiseTransformer(Protocol):
-    """A monotone map of numbers, invertible for every value of its parameters; the identity where all are zero.
+    """A monotone map of numbers, invertible for every value of its parameters; (nearly) the identity where all are zero.
 
     A final class registers its constructor. Most learn nothing of their own; one that does is an `nn.Module` as well, and
     what it learns is shared by all elements.
