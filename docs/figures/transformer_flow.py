@@ -31,10 +31,14 @@ def fitted() -> tuple[pf.data.Images, pf.Distribution]:
 
 def jacobian(digits: pf.data.Images, model: pf.Distribution) -> torch.Tensor:
     """Logarithm of |dz / dx| for the layer nearest to the data, numbers in the order of the tokens; zeros are NaN."""
-    layer = next(part for part in reversed(list(model.modules())) if isinstance(part, pf.bijections.TokenAutoregressive))
+    layer = next(
+        part for part in reversed(list(model.modules())) if isinstance(part, pf.bijections.TokenAutoregressive)
+    )
     image, label = digits.pixels[7:8].float() + 0.5, digits.labels[7:8]
     tokens = pf.bijections.Patches(digits.shape, 2).inverse(image / 8 - 1)[0]
-    matrix = torch.autograd.functional.jacobian(lambda x: layer.inverse(x, label.float())[0].flatten(), tokens).reshape(64, 64)
+    matrix = torch.autograd.functional.jacobian(lambda x: layer.inverse(x, label.float())[0].flatten(), tokens).reshape(
+        64, 64
+    )
     return torch.where(matrix == 0, torch.nan, matrix.abs()).log10()
 
 

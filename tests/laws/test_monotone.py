@@ -226,6 +226,9 @@ def test_flows_are_the_standardised_gaussian_at_first():
     x = torch.randn(50, 3) * torch.tensor([3.0, 0.1, 1.0])
     expected = torch.distributions.Normal(x.mean(0), x.std(0)).log_prob(x).sum(1)
     for build in (pf.flows.neural_autoregressive, pf.flows.umnn, pf.flows.bernstein, pf.flows.sum_of_squares):
-        # Five layers of three features, each within a tenth of slope 1.
-        near = 1.0 if build is pf.flows.neural_autoregressive else 2e-4
-        torch.testing.assert_close(build(x, hidden=[8]).eval().log_prob(x), expected, rtol=1e-4, atol=near)
+        got = build(x, hidden=[8]).eval().log_prob(x)
+        if build is pf.flows.neural_autoregressive:  # near it: five layers, each with slopes within 12 % of 1
+            assert (got - expected).mean().abs() < 0.3
+            assert (got - expected).abs().max() < 5 * 3 * 0.12
+        else:
+            torch.testing.assert_close(got, expected, rtol=1e-4, atol=2e-4)

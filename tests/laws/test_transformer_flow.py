@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.parts.bijections import AffineTransformer, Flip, Patches, RationalQuadraticTransformer, TokenAutoregressive
+from pushforward.parts.bijections import (
+    AffineTransformer,
+    Flip,
+    Patches,
+    RationalQuadraticTransformer,
+    TokenAutoregressive,
+)
 from pushforward.parts.nn import CausalTransformer
 
 
@@ -81,7 +87,11 @@ class TestDrawing:
 
     def test_splines_over_tokens_too(self, given):
         settings, condition = CONDITIONS[given]
-        part, z, known = layer(4, 2, RationalQuadraticTransformer(4, 3.0), **settings), torch.randn(7, 4, 2).double(), condition(7)
+        part, z, known = (
+            layer(4, 2, RationalQuadraticTransformer(4, 3.0), **settings),
+            torch.randn(7, 4, 2).double(),
+            condition(7),
+        )
         with torch.no_grad():
             torch.testing.assert_close(part.forward(z, known)[0], naive(part, z, known), rtol=1e-9, atol=1e-9)
 
@@ -118,9 +128,13 @@ class TestTokens:
         assert torch.equal(Flip(5).inverse(x[..., 0])[0], x[:, [4, 3, 2, 1, 0], 0])
 
     def test_two_layers_let_every_pixel_depend_on_every_other(self):
-        model = stirred(pf.flows.transformer_flow(event_shape=(1, 4, 4), levels=4, layers=2, width=8, heads=2, blocks=1))
+        model = stirred(
+            pf.flows.transformer_flow(event_shape=(1, 4, 4), levels=4, layers=2, width=8, heads=2, blocks=1)
+        )
         bijection = model.model.bijection.double()
-        jacobian = torch.autograd.functional.jacobian(lambda x: bijection.inverse(x)[0].flatten(), 4 * torch.rand(1, 4, 4).double())
+        jacobian = torch.autograd.functional.jacobian(
+            lambda x: bijection.inverse(x)[0].flatten(), 4 * torch.rand(1, 4, 4).double()
+        )
         reached = (jacobian.reshape(16, 16) != 0).float()
         assert (reached @ reached.T > 0).all()  # any two numbers of the noise share a pixel
         assert int(reached.sum()) > 16 * 12

@@ -33,12 +33,18 @@ def test_classes_change_what_it_draws():
     for parameter in flow.parameters():
         parameter.data.add_(0.3 * torch.randn_like(parameter))
     x = torch.randint(8, (4, 1, 4, 4))
-    assert (flow.log_prob(x, torch.zeros(4, dtype=torch.long)) != flow.log_prob(x, torch.ones(4, dtype=torch.long))).all()
+    assert (
+        flow.log_prob(x, torch.zeros(4, dtype=torch.long)) != flow.log_prob(x, torch.ones(4, dtype=torch.long))
+    ).all()
     with pytest.raises(ShapeError, match="expected a condition of shape"):
         flow.log_prob(x)
 
 
-@pytest.mark.parametrize(("shape", "patch", "tokens"), [((1, 8, 8), None, 16), ((3, 5, 6), None, 30), ((2, 6, 9), 3, 6), ((1, 4, 4), 4, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "patch", "tokens"),
+    [((1, 8, 8), None, 16), ((3, 5, 6), None, 30), ((2, 6, 9), 3, 6), ((1, 4, 4), 4, 1)],
+    ids=str,
+)
 def test_patches(shape, patch, tokens):
     flow = pf.flows.transformer_flow(event_shape=shape, levels=4, patch=patch, **SMALL)
     assert isinstance(flow, Dequantised)
@@ -58,7 +64,9 @@ def test_tables_of_one_column_and_of_whole_numbers():
     assert pf.flows.transformer_flow(given, **SMALL).sample(3, torch.rand(1)).shape == (3, 2)
 
 
-@pytest.mark.parametrize("settings", [{"features": 3, "condition": 2}, {"event_shape": (1, 4, 4), "levels": 4, "classes": 2}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"features": 3, "condition": 2}, {"event_shape": (1, 4, 4), "levels": 4, "classes": 2}], ids=str
+)
 def test_it_is_saved_and_loaded(settings, tmp_path):
     flow = pf.flows.transformer_flow(**settings, **SMALL)
     condition = torch.ones(5, 2) if "features" in settings else torch.arange(5) % 2

@@ -191,6 +191,19 @@ class TestKinds:
         assert layer.log_det_sum is None
         assert layer.log_det_note == "estimate"
 
+    @pytest.mark.parametrize("settings", [{"memory": "reversible"}, {"condition": 1}], ids=str)
+    def test_flows_of_tables(self, settings):
+        flow = pf.flows.realnvp(features=3, layers=3, hidden=[8], **settings)
+        with torch.no_grad():
+            for parameter in flow.parameters():
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        assert flow.check(torch.randn(600, 3), torch.randn(600, 1) if "condition" in settings else None).ok
+
+    def test_events_that_are_numbers(self):
+        report = Flow(Gaussian.standard(()), Affine(torch.tensor(1.0), torch.tensor(-2.0))).check(torch.randn(5))
+        assert report.ok
+        assert report.layers[0].rows == 5
+
     def test_an_iterative_layer_tells_its_residual(self):
         layer = Flow(Gaussian.standard(3), make("Planar", torch.float32)).check(torch.randn(9, 3)).layers[0]
         assert layer.residual is not None

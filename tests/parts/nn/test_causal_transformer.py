@@ -19,7 +19,13 @@ def stirred(**settings) -> CausalTransformer:
 @pytest.mark.parametrize("settings", [{}, {"condition": 2}, {"classes": 3}], ids=str)
 def test_a_walk_says_what_a_pass_says(settings, dtype):
     network, x = stirred(**settings).to(dtype), torch.randn(4, 5, 2, dtype=dtype)
-    condition = torch.randn(4, 2, dtype=dtype) if "condition" in settings else torch.arange(4).to(dtype) % 3 if settings else None
+    condition = (
+        torch.randn(4, 2, dtype=dtype)
+        if "condition" in settings
+        else torch.arange(4).to(dtype) % 3
+        if settings
+        else None
+    )
     cache = network.cache(4, condition)
     assert cache.keys[0].shape == (4, 2, 5, 4)
     said = torch.stack([network.step(x[:, t - 1] if t else None, t, cache) for t in range(5)], 1)

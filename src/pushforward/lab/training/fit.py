@@ -14,7 +14,7 @@ from torch import nn
 from pushforward.core.errors import ConfigError, UserError
 from pushforward.core.objective import Objective
 from pushforward.core.random import RowGenerator, mix
-from pushforward.parts.bijections import start_from_data
+from pushforward.parts.bijections import ActNorm, start_from_data
 
 from .bar import Bar
 from .checkpoint import read_checkpoint, write_checkpoint
@@ -128,7 +128,7 @@ def _train(run: "_Run", callbacks: Sequence[Callback], interrupted: Callable[[],
 
 def _first_look(model: nn.Module, train: Any, rows: int, seed: int, world: World) -> None:
     """Start what starts from data (`ActNorm`). Every process looks at the same rows, and so finds the same numbers."""
-    if hasattr(model, "objective"):
+    if any(isinstance(part, ActNorm) for part in model.modules()):
         chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:rows]
         batch = train.take(chosen).to(world.device)
         start_from_data(model, batch, RowGenerator(seed, len(chosen), device=world.device))

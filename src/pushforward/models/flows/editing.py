@@ -57,7 +57,7 @@ def interpolate(model: Distribution, start: Tensor, end: Tensor, points: int = 8
     """`(points, *event)` from one datum to another, along the straight line between their noise; the ends are the originals.
 
     >>> import pushforward as pf
-    >>> interpolate(pf.flows.realnvp(features=2), torch.zeros(2), torch.ones(2), points=3)
+    >>> interpolate(pf.flows.realnvp(features=2), torch.zeros(2), torch.ones(2), points=3).detach()
     tensor([[0.0000, 0.0000],
             [0.5000, 0.5000],
             [1.0000, 1.0000]])

@@ -75,7 +75,7 @@ def transformer_flow(
         patch = 1 if any(side % 2 for side in pixels.shape[1:]) else 2
     patches = Patches(pixels.shape, patch)
     with seeded(seed):
-        stack = _stack(*patches.event_shape, layers, width, heads, blocks, 0, pixels.classes)
+        stack = _stack(patches.event_shape[0], patches.event_shape[1], layers, width, heads, blocks, 0, pixels.classes)
     shape = pixels.shape
     wide = Affine(
         torch.zeros(shape), torch.full(shape, 0.5)

@@ -79,7 +79,9 @@ class TokenAutoregressive(Bijection):
         n, tokens, width = z.shape
         cache, before, x, total = self.network.cache(n, condition), None, [], z.new_zeros(n)
         for place in range(tokens):
-            parameters = self.network.step(before, place, cache).reshape(n, self.transformer.size, width).transpose(0, 1)
+            parameters = (
+                self.network.step(before, place, cache).reshape(n, self.transformer.size, width).transpose(0, 1)
+            )
             before, log_derivative = self.transformer.forward(z[:, place], parameters)
             x.append(before)
             total = total + log_derivative.sum(1)

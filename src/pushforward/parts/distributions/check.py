@@ -47,8 +47,8 @@ def check(flow: "Flow", x: Tensor, condition: Tensor | None = None) -> CheckRepo
     given = flatten_condition(condition, flow.condition_shape, batch, flow.condition_optional)
     flat = match_dtype(flat.detach(), dtype_of(flow)).to(device_of(flow))
     finite = row_by_row(flat).isfinite().all(1)
+    given = flow._standardised(None if given is None else given.detach().to(flat.device))
     if given is not None:
-        given = flow._standardised(given.detach().to(flat.device))
         finite = finite & row_by_row(given).isfinite().all(1)
     rows, conditions = flat[finite], None if given is None else given[finite]
     with _evaluating(flow):
@@ -77,7 +77,9 @@ def check_in_cells(model: "Dequantised", x: Tensor, condition: Tensor | None = N
     from .flow import Flow
 
     if not isinstance(model.model, Flow):
-        raise ConfigError(f"expected a dequantised Flow, got a dequantised {type(model.model).__name__}; only flows have layers to check")
+        raise ConfigError(
+            f"expected a dequantised Flow, got a dequantised {type(model.model).__name__}; only flows have layers to check"
+        )
     flat, batch = flatten_batch(x, model.event_shape)
     flat = match_dtype(flat, dtype_of(model)).to(model.steps.device)
     middle = in_cell(flat, torch.full_like(model.steps, 0.5), model.steps)

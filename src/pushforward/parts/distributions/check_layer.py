@@ -27,23 +27,28 @@ SLACK = 300  # a layer may round some dozens of times
 PROBES = 3
 LARGEST = 500  # numbers of an event whose Jacobian is written out
 JACOBIANS = 3  # rows
-ROWS = 512  # at once
+ROWS, NUMBERS = 512, 1 << 15  # at once: the graph of both directions is kept
 
 
-def examine(part: Bijection, name: str, x: Tensor, condition: Tensor | None) -> tuple[LayerCheck, Tensor, Tensor, Tensor]:
+def examine(
+    part: Bijection, name: str, x: Tensor, condition: Tensor | None
+) -> tuple[LayerCheck, Tensor, Tensor, Tensor]:
     """The line of one bijection at finite rows x `(n, *event)`.
 
     With it z and log abs det dz/dx of the rows that came through, and a mask `(n,)` of these.
     """
     notes, given = _Notes(), None if part.condition_shape is None else condition
-    blocks = [(a, b) for a, b in chunks(len(x), ROWS)] or [(0, 0)]
+    size = max(1, min(ROWS, NUMBERS // max(part.event_shape.numel(), 1)))
+    blocks = list(chunks(len(x), size)) or [(0, 0)]
     seen = _joined([_measure(part, x[a:b], None if given is None else given[a:b], notes) for a, b in blocks])
     refused, good = seen.state == 2, (seen.state == 0) & (seen.broken == 0)
     faults, found, note = [], None, ""
     if bool(refused.any()):
         faults.append(f"{int(refused.sum())} of {len(x)} rows refused: {notes.message}")
     if bool(seen.broken.any()):
-        faults.append(f"{int(seen.broken.sum())} numbers not finite (values, log dets, slopes), in {int((seen.broken > 0).sum())} of {len(x)} rows")
+        faults.append(
+            f"{int(seen.broken.sum())} numbers not finite (values, log dets, slopes), in {int((seen.broken > 0).sum())} of {len(x)} rows"
+        )
     faults += _excess("round trip", seen.error[good], seen.allowed[good])
     if part.log_det_kind != "exact":
         note = "estimate"
@@ -114,7 +119,9 @@ def _measure(part: Bijection, x: Tensor, condition: Tensor | None, notes: _Notes
             if not refusal.outside:
                 notes.message = notes.message or str(refusal)
             nothing, none = x.new_full((1,), math.nan), torch.zeros(1, dtype=torch.long, device=x.device)
-            return _Seen(x.new_full((1, *part.event_shape), math.nan), *[nothing] * 6, none, none + (1 if refusal.outside else 2))
+            return _Seen(
+                x.new_full((1, *part.event_shape), math.nan), *[nothing] * 6, none, none + (1 if refusal.outside else 2)
+            )
     ends = (0, len(x) // 2), (len(x) // 2, len(x))
     return _joined([_measure(part, x[a:b], None if condition is None else condition[a:b], notes) for a, b in ends])
 
@@ -191,7 +198,9 @@ def _excess(what: str, error: Tensor, allowed: Tensor) -> list[str]:
     if not bool(bad.any()):
         return []
     worst = int((error / allowed).argmax())
-    return [f"{what}: off by {float(error[worst]):.2g} where rounding explains {float(allowed[worst]):.2g}, in {int(bad.sum())} of {len(bad)} rows"]
+    return [
+        f"{what}: off by {float(error[worst]):.2g} where rounding explains {float(allowed[worst]):.2g}, in {int(bad.sum())} of {len(bad)} rows"
+    ]
 
 
 def _most(values: Tensor) -> float | None:

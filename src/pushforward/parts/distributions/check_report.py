@@ -78,7 +78,10 @@ class CheckReport:
     def __str__(self) -> str:
         lines = [HEAD, *(line.cells() for line in self.layers), self.whole.cells()]
         widths = [max(map(len, column)) for column in zip(*lines)]
-        table = ["  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:]))]).rstrip() for line in lines]
+        table = [
+            "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:]))]).rstrip()
+            for line in lines
+        ]
         rule = "-" * max(map(len, table))
         left_out = f"{self.not_finite} not finite, {self.whole.outside} outside the support"
         about = f"{self.whole.rows} of {self.rows} rows came through ({left_out}), {self.dtype}"
