@@ -100,6 +100,12 @@ class TestPlantedFaults:
         assert [layer.name for layer in report.layers] == ["1 Broken", "0 Inverse(Coupling)"]
         assert [layer.ok for layer in report.layers] == [False, True]
 
+    def test_a_layer_that_no_row_reaches(self):
+        chain = Chain([Broken("refuses"), Affine(torch.zeros(2), torch.ones(2)), Broken("inf")])
+        report = Flow(Gaussian.standard(2), chain).check(torch.full((4, 2), 3.0))
+        assert [layer.rows for layer in report.layers] == [0, 0, 0]
+        assert not report.ok
+
     def test_only_rows_that_are_hit_are_counted(self):
         x = torch.tensor([[0.0, 0.0], [5.0, 0.0], [5.0, 5.0]])
         layer = Flow(Gaussian.standard(2), Broken("inf")).check(x).layers[0]

@@ -115,13 +115,12 @@ def _measure(part: Bijection, x: Tensor, condition: Tensor | None, notes: _Notes
     try:
         return _there_and_back(part, x, condition, notes)
     except _Refused as refusal:
-        if len(x) == 1:
+        if len(x) <= 1:
             if not refusal.outside:
                 notes.message = notes.message or str(refusal)
-            nothing, none = x.new_full((1,), math.nan), torch.zeros(1, dtype=torch.long, device=x.device)
-            return _Seen(
-                x.new_full((1, *part.event_shape), math.nan), *[nothing] * 6, none, none + (1 if refusal.outside else 2)
-            )
+            none, state = torch.zeros(len(x), dtype=torch.long, device=x.device), 1 if refusal.outside else 2
+            z, nan = x.new_full((len(x), *part.event_shape), math.nan), x.new_full((len(x),), math.nan)
+            return _Seen(z, nan, nan, nan, nan, nan, nan, none, none + state)
     ends = (0, len(x) // 2), (len(x) // 2, len(x))
     return _joined([_measure(part, x[a:b], None if condition is None else condition[a:b], notes) for a, b in ends])
 
