@@ -48,6 +48,7 @@ class Coupling(Bijection):
         width = require_widths(conditioner, len(passing), transformer.size * len(mapped))
         self.event_shape = self.output_shape = Size((len(mask),))
         self.condition_shape = Size((width,)) if width else None
+        self.inverse_kind = "iterative" if hasattr(transformer, "solved") else "exact"
         self.transformer, self.conditioner = transformer, conditioner
         self.passing, self.mapped = passing, mapped
         self.parted = nn.Buffer(torch.tensor(passing + mapped), persistent=False)

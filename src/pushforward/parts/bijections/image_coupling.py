@@ -68,6 +68,7 @@ class ImageCoupling(Bijection):
         self.condition_shape = None if getattr(conditioner, "classes", None) is None else Size(())
         if guide:
             self.condition_shape = Size((guide, height, width))
+        self.inverse_kind = "iterative" if hasattr(transformer, "solved") else "exact"
         self.transformer, self.conditioner = transformer, conditioner
 
     def _forward(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:

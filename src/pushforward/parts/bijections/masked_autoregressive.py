@@ -56,6 +56,7 @@ class MaskedAutoregressive(Bijection):
         width = require_widths(conditioner, conditioner.inputs, transformer.size * conditioner.inputs)
         self.event_shape = self.output_shape = Size((conditioner.inputs,))
         self.condition_shape = Size((width,)) if width else None
+        self.inverse_kind = "iterative" if hasattr(transformer, "solved") else "exact"
         self.transformer, self.conditioner, self.solve = transformer, conditioner, solve
 
     def _inverse(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,7 @@ class TokenAutoregressive(Bijection):
             self.condition_shape = Size(())
         elif network.condition:
             self.condition_shape = Size((network.condition,))
+        self.inverse_kind = "iterative" if hasattr(transformer, "solved") else "exact"
         self.transformer, self.network = transformer, network
 
     def _inverse(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:

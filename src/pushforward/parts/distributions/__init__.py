@@ -1,5 +1,6 @@
 """Distributions to start from and to put together: bases, mixtures, and flows."""
 
+from .check_report import CheckReport
 from .dequantised import Dequantised
 from .flow import Flow
 from .gaussian import FullGaussian, Gaussian
@@ -9,6 +10,7 @@ from .uniform import Uniform
 from .variational_dequantised import VariationalDequantised
 
 __all__ = [
+    "CheckReport",
     "Dequantised",
     "Flow",
     "FullGaussian",

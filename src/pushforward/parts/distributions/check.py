@@ -24,6 +24,7 @@ from .lattice import in_cell
 if TYPE_CHECKING:
     from .dequantised import Dequantised
     from .flow import Flow
+    from .variational_dequantised import VariationalDequantised
 
 
 def check(flow: "Flow", x: Tensor, condition: Tensor | None = None) -> CheckReport:
@@ -69,7 +70,7 @@ def check(flow: "Flow", x: Tensor, condition: Tensor | None = None) -> CheckRepo
     )  # fmt: skip
 
 
-def check_in_cells(model: "Dequantised", x: Tensor, condition: Tensor | None = None) -> CheckReport:
+def check_in_cells(model: "Dequantised | VariationalDequantised", x: Tensor, condition: Tensor | None = None) -> CheckReport:
     """`check` of the flow inside, with every row of x moved to the middle of its cell of the lattice.
 
     Raises `ConfigError` where the model inside is no flow.

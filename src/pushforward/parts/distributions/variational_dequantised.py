@@ -31,6 +31,8 @@ from .lattice import in_cell, log_cell, noise_of_rows, require_lattice, require_
 if TYPE_CHECKING:
     from pushforward.core.objective import Objective
 
+    from .check_report import CheckReport
+
 
 @register
 class VariationalDequantised(Distribution):
@@ -92,6 +94,12 @@ class VariationalDequantised(Distribution):
     def objective(self) -> "Objective":
         """Minus the bound of one draw a row: an unbiased gradient, for the model and for the noise."""
         return one_draw_variational_bound
+
+    def check(self, x: Tensor, condition: Tensor | None = None) -> "CheckReport":
+        """`Flow.check` of the flow inside, with every row of x in the middle of its cell."""
+        from .check import check_in_cells
+
+        return check_in_cells(self, x, condition)
 
     def spread(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """A continuous row in the cell of each row of x, given uniform u, both `(n, *event)`, and log step - log q, `(n,)`.

@@ -19,7 +19,8 @@ def relu_layers(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], 
 
     Differentiable as often as wanted, in reverse and forward mode.
     """
-    return _ReluLayers.apply(len(weights), columns, x, *weights, *biases)[0]
+    run = _ReluLayers.apply if torch.is_grad_enabled() else _ReluLayers.forward
+    return run(len(weights), columns, x, *weights, *biases)[0]
 
 
 def _plain(count: int, columns: bool, x: Tensor, *parameters: Tensor) -> Tensor:
