@@ -53,6 +53,8 @@ MODELS: dict[str, Entry] = {
         Entry("residual", "pushforward.models.flows:residual", ("table", "images"), "contractive residual flow; exact density of a table, estimated for images"),
         Entry("sylvester", "pushforward.models.flows:sylvester", ("table",), "bends in several directions at once; exact density of a table"),
         Entry("glow", "pushforward.models.flows:glow", ("images",), "flow of images with invertible 1x1 convolutions; exact density, by class"),
+        Entry("realnvp_images", "pushforward.models.flows:realnvp_images", ("images",), "multi-scale affine coupling flow of images; exact density, by class"),
+        Entry("residual_images", "pushforward.models.flows:residual_images", ("images",), "contractive residual flow of images; estimated density, by class"),
         Entry("transformer_flow", "pushforward.models.flows:transformer_flow", ("images", "table"), "causal transformers over patches or columns; exact density"),
         Entry("hybrid", "pushforward.models.flows:hybrid", ("images", "table"), "flow and classifier in one network; data with labels"),
         Entry("v_diffusion", "pushforward.models.diffusion:v_diffusion", ("images", "table"), "diffusion on the cosine path, velocity prediction; images by class"),

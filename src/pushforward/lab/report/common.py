@@ -18,7 +18,7 @@ History = Sequence[Mapping[str, Any]]
 KINDS = {
     "exact": "exact",
     "lower_bound": "a lower bound of the true value",
-    "estimate": "estimated by the probability flow",
+    "estimate": "estimated",
 }
 
 
@@ -46,7 +46,7 @@ def log_prob_of(model: Any, batch: Batch, seed: int) -> Tensor:
     row is worth more than another draw.
     """
     with torch.no_grad():
-        if model.log_prob_kind == "estimate":
+        if hasattr(model, "log_prob_estimate"):
             estimate = model.log_prob_estimate(
                 batch.x, batch.condition, probes=1, dequantisations=1, generator=generator_for(model, seed)
             )

@@ -58,7 +58,7 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
     `most_rows` bounds the comparison of samples; up to 20,000 test rows are scored (512 where each is an ODE).
     `expected` maps names of headline figures ("held-out log-likelihood", "gain over a Gaussian") to ranges.
     """
-    scored = batch_of(model, test, some_rows(test, 512 if model.log_prob_kind == "estimate" else 20_000, seed))
+    scored = batch_of(model, test, some_rows(test, 512 if hasattr(model, "log_prob_estimate") else 20_000, seed))
     width = scored.x.shape[1]
     given = "" if scored.condition is None else f", given {scored.condition.shape[1]}"
     subtitle = f"{len(train):,} training and {len(test):,} test rows, {width} column{'s' * (width > 1)}{given}"
@@ -98,7 +98,7 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
         _comparison_section(page, against, floor, n)
     else:
         page.text(f"There are too few rows to compare samples with real ones: {n}, where {FEWEST} are the least.")
-    training_section(page, history, "mean squared error" if model.log_prob_kind == "estimate" else "nats")
+    training_section(page, history, "mean squared error" if hasattr(model, "log_prob_estimate") else "nats")
     return page
 
 
@@ -143,7 +143,7 @@ def _comparison_section(page: Report, ours: Comparison, floor: Comparison, n: in
 
 
 def _map(page: Report, model: Any, drawn: Tensor, real: Tensor, names: tuple[str, str]) -> None:
-    estimated = model.log_prob_kind == "estimate"
+    estimated = hasattr(model, "log_prob_estimate")
 
     def log_prob(grid: Tensor) -> Tensor:
         return log_prob_of(model, Batch(grid.to(device_of(model), dtype_of(model))), 0)

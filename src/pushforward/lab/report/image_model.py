@@ -68,7 +68,7 @@ def report_images(model: Any, train: Images, test: Images, history: History, *, 
     if judge is not None and labels is not None:
         _judge_section(page, judge, test, drawn, labels)
     _likelihood_section(page, bits, train, test, KINDS[model.log_prob_kind])
-    training_section(page, history, "mean squared error" if model.log_prob_kind == "estimate" else "nats")
+    training_section(page, history, "mean squared error" if hasattr(model, "log_prob_estimate") else "nats")
     page.section("Nearest training images")
     nearest = train.pixels.cpu()[near.index[:12]]
     figure = neighbours(drawn[:12], nearest, distances=near.distance[:12], levels=train.levels)
@@ -109,7 +109,7 @@ def _samples_section(page: Report, test: Images, drawn: Tensor, labels: Tensor |
 
 def _film_section(page: Report, model: Any, labels: Tensor | None, seed: int) -> None:
     """The same samples at ten moments of sampling, from the states that the sampler passes through."""
-    if model.log_prob_kind != "estimate":
+    if not hasattr(model, "log_prob_estimate"):
         return  # not a diffusion: there is nothing between noise and data
     wanted = None if labels is None else labels.unique()[:6].to(device_of(model))
     states: list[Tensor] = []

@@ -46,7 +46,7 @@ def score(run: Run, source: str | Path) -> Scores:
     batch = batch.to(device)
     condition = batch.condition if model.condition_shape is not None else None
     with torch.no_grad():
-        if model.log_prob_kind == "estimate":
+        if hasattr(model, "log_prob_estimate"):
             estimate = model.log_prob_estimate(
                 batch.x, condition, generator=torch.Generator(device=device).manual_seed(run.config.seed)
             )

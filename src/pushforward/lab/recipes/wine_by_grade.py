@@ -1,0 +1,16 @@
+"""A conditional flow on a real table: eleven measurements of red wines, given the grade that tasters gave (needs PUSHFORWARD_DATA).
+
+Durkan et al. 2019, https://arxiv.org/abs/1906.04032. Sample with `pushforward sample RUN --given quality=7`.
+"""
+
+from .recipe import Recipe
+
+RECIPE = Recipe(
+    name="wine_by_grade",
+    summary="conditional neural spline flow, 11 measurements of a wine given its grade",
+    data="wine_red",
+    model="neural_spline",
+    minutes=1.0,
+    paper="https://arxiv.org/abs/1906.04032",
+    data_options={"given": ("quality",)},
+)
