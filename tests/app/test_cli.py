@@ -129,7 +129,7 @@ def test_list_shows_everything():
         (("fit", "no-such-thing.csv"), "no-such-thing.csv"),
         (("fit", "two_mons"), "two_moons"),
         (("fit", "two_moons", "--model", "neural_splin"), "did you mean 'neural_spline'"),
-        (("fit", "digits", "--model", "realnvp"), "expected a model for images"),
+        (("fit", "digits", "--model", "maf"), "expected a model for images"),
         (("fit", "two_moons", "--set", "layer=3"), "did you mean 'layers'"),
         (("fit", "two_moons", "--set", "layers=many"), "expected layers to be int"),
         (("fit", "two_moons", "--set", "layers"), "expected --set key=value"),
@@ -139,6 +139,7 @@ def test_list_shows_everything():
         (("fit", "--resume", "--out", "nowhere"), "expected a run folder"),
         (("sample", "nowhere"), "expected a run folder"),
         (("score", "nowhere", "two_moons"), "expected a run folder"),
+        (("edit", "nowhere", "--attribute", "smile"), "expected a run folder"),
         (("report", "nowhere"), "expected a run folder"),
     ],
 )

@@ -34,19 +34,19 @@ def gradients(chain, direction, value, condition, seed=0):
 def test_values_and_gradients_are_the_ordinary_ones(name, direction):
     part, (value, condition) = make(name), points(name, direction, (4,))
     parts = [part]
-    if part.event_shape == part.output_shape and name != "logit" and not name.startswith("Sigmoid"):
+    # What a circle has wrapped cannot be unwrapped after another map, and sigmoids do not fit behind each other.
+    if part.event_shape == part.output_shape and not any(word in name for word in ("logit", "Sigmoid", "circular")):
         shift = pf.bijections.Affine(*(torch.full(part.event_shape, c, dtype=torch.float64) for c in (0.01, 0.9)))
         parts = [part, shift, copy.deepcopy(part)] if part.inverse_kind == "exact" else [part, shift]
-    if not any(p.requires_grad for p in part.parameters()) and len(parts) == 1:
-        parts = [part]
     try:
         expected = gradients(Chain(parts), direction, value, condition)
     except pf.UserError:  # the copy's domain is not the outcome of the part: once is enough
         parts = [part]
         expected = gradients(Chain(parts), direction, value, condition)
     got = gradients(Chain(parts, memory="reversible"), direction, value, condition)
-    assert torch.equal(expected[0], got[0])
-    assert torch.equal(expected[1], got[1])
+    # Sequential maps find their log det on another way where there is no graph: equal to rounding, not to the bit.
+    torch.testing.assert_close(got[0], expected[0], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(got[1], expected[1], rtol=1e-9, atol=1e-9)
     # Far out, the rounding of the rebuilt input is amplified by the slope of the part.
     for e, g in zip(expected[2], got[2]):
         torch.testing.assert_close(g, e, rtol=1e-5, atol=1e-5 * float(1 + e.abs().max()))
