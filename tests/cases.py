@@ -134,7 +134,10 @@ CASES["bijections"] = {
         "checkerboard_swapped", pf.bijections.AffineTransformer(), pf.nn.CouplingResNet, shape=(2, 2, 2), classes=4
     ),
     "ImageCoupling checkerboard, guided by an image": lambda: pf.bijections.ImageCoupling(
-        (1, 2, 3), "checkerboard", pf.bijections.AffineTransformer(), _stirred(pf.nn.CouplingResNet(1, 2, 4, 1, guide=2))
+        (1, 2, 3),
+        "checkerboard",
+        pf.bijections.AffineTransformer(),
+        _stirred(pf.nn.CouplingResNet(1, 2, 4, 1, guide=2)),
     ),
     "Inverse": lambda: pf.bijections.Inverse(_mixed_chain()),
     "InvertibleConv1x1": lambda: _stirred(pf.bijections.InvertibleConv1x1((3, 2, 2))),

@@ -154,7 +154,7 @@ def test_the_condition_matters_where_there_is_one(name):
         with pytest.raises(ShapeError, match="expected a condition of shape"):
             getattr(part, direction)(value)
         if part.condition_shape:
-            with pytest.raises(ShapeError, match="its last . dimensions"):
+            with pytest.raises(ShapeError, match=r"its last \d dimensions"):
                 getattr(part, direction)(value, condition[:, :0])
 
 

@@ -88,5 +88,7 @@ def test_misuse_is_refused(build):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ConfigError, match="expected kind 'coupling' or 'autoregressive' or 'circular', got 'triangular'"):
+    with pytest.raises(
+        ConfigError, match="expected kind 'coupling' or 'autoregressive' or 'circular', got 'triangular'"
+    ):
         pf.flows.neural_spline(features=2, kind="triangular")

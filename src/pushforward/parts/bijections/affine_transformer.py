@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pushforward.core.errors import ConfigError
 from pushforward.core.registry import register
+from pushforward.parts.numerics.tangents import tangents_of
 
 
 @register
@@ -113,13 +114,7 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, value_dot: Tensor | None, parameters_dot: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-        value, parameters = ctx.saved_tensors
-        dots = tuple(
-            torch.zeros_like(p) if dot is None else dot for p, dot in ((value, value_dot), (parameters, parameters_dot))
-        )
-        pull = torch.func.vjp(_pair(ctx), value, parameters)[1]
-        push = torch.func.vjp(lambda *bars: pull(bars), torch.zeros_like(value), torch.zeros_like(value))[1]
-        return *push(dots), None, None
+        return *tangents_of(_pair(ctx), ctx.saved_tensors, (value_dot, parameters_dot)), None, None
 
 
 def _pair(ctx: Any) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from pushforward.parts.numerics.tangents import tangents_of
+
 LEAST_SHARE = 1e-3  # of a bin, of the box
 STEEPEST = math.log(1e3)  # slopes at the knots are within 1e-3 .. 1e3
 
@@ -166,14 +168,7 @@ class Spline(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, value_dot: Tensor | None, parameters_dot: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         """Tangents, for forward-mode differentiation."""
-        value, parameters = ctx.saved_tensors
-        dots = tuple(
-            torch.zeros_like(p) if dot is None else dot for p, dot in ((value, value_dot), (parameters, parameters_dot))
-        )
-        # PyTorch does not nest forward mode; but u -> u'J is linear, and its transpose is v -> J v.
-        pull = torch.func.vjp(_pair(ctx), value, parameters)[1]
-        push = torch.func.vjp(lambda *bars: pull(bars), torch.zeros_like(value), torch.zeros_like(value))[1]
-        return *push(dots), *[None] * 12
+        return *tangents_of(_pair(ctx), ctx.saved_tensors, (value_dot, parameters_dot)), *[None] * 12
 
 
 def _pair(ctx: Any) -> Any:

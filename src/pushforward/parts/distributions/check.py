@@ -70,7 +70,9 @@ def check(flow: "Flow", x: Tensor, condition: Tensor | None = None) -> CheckRepo
     )  # fmt: skip
 
 
-def check_in_cells(model: "Dequantised | VariationalDequantised", x: Tensor, condition: Tensor | None = None) -> CheckReport:
+def check_in_cells(
+    model: "Dequantised | VariationalDequantised", x: Tensor, condition: Tensor | None = None
+) -> CheckReport:
     """`check` of the flow inside, with every row of x moved to the middle of its cell of the lattice.
 
     Raises `ConfigError` where the model inside is no flow.

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pushforward.parts.numerics.tangents import tangents_of
+
 FEW = 32  # columns below which the transposed product is the fast one
 
 
@@ -85,9 +87,5 @@ class _ReluLayers(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *dots: Any) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors
-        tangents = tuple(torch.zeros_like(p) if dot is None else dot for p, dot in zip(inputs, dots[2:]))
-        # PyTorch does not nest forward mode; but u -> u'J is linear, and its transpose is v -> J v.
-        whole = torch.func.vjp(lambda *given: _plain(ctx.count, ctx.columns, *given), *inputs)
-        push = torch.func.vjp(whole[1], torch.zeros_like(whole[0]))[1]
-        return push(tangents)[0], *[None] * (ctx.count - 1)
+        pushed = tangents_of(lambda *given: (_plain(ctx.count, ctx.columns, *given),), ctx.saved_tensors, dots[2:])
+        return *pushed, *[None] * (ctx.count - 1)
