@@ -28,9 +28,12 @@ def start(data: str, *, model: str | None = None, out: str | Path | None = None,
     """
     require_device(device)
     pairs = dict(changes or {})
-    recipe = RECIPES.get(data) if model is None or (data in RECIPES and RECIPES[data].model == model) else None
-    source = recipe.data if recipe else data
-    data_options = dict(recipe.data_options if recipe else {}) | data_assignments(pairs)
+    named = RECIPES.get(data)
+    recipe = (
+        named if named is not None and model in (None, named.model) else None
+    )  # another model on its data is no recipe
+    source = named.data if named else data
+    data_options = dict(named.data_options if named else {}) | data_assignments(pairs)
     everything = load_data(source, data_options)
     entry = entry_for(recipe.model if recipe else model, kind_of(everything))
     options, settings = model_assignments(pairs, entry)
