@@ -1,9 +1,11 @@
-"""The same coupling flow in four libraries, and where each keeps the weights of its conditioners."""
+"""The same coupling flow in several libraries, and where each keeps the weights of its conditioners."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import FrEIA.framework
+import FrEIA.modules
 import nflows.distributions
 import nflows.flows
 import nflows.transforms
@@ -11,6 +13,10 @@ import normflows
 import torch
 import zuko
 from torch import Tensor, nn
+from torchflows.bijections.base import BijectiveComposition
+from torchflows.bijections.finite.autoregressive.conditioning.coupling_masks import Coupling
+from torchflows.bijections.finite.autoregressive.layers import AffineCoupling
+from torchflows.flows import Flow as TorchFlow
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import MonotonicAffineTransform, MonotonicRQSTransform
 
@@ -211,15 +217,67 @@ def _linears(module: nn.Module) -> list[nn.Linear]:
     return [part for part in module.modules() if isinstance(part, nn.Linear | zuko.nn.Linear)]
 
 
+# --- torchflows ---
+
+
+def torchflows_party(passing: Sequence[Sequence[bool]]) -> Party:
+    """Affine couplings alone, without the normalisation of its own RealNVP; `Flow` maps data to noise."""
+    settings = {"n_layers": 3, "n_hidden": HIDDEN, "nonlinearity": nn.ReLU}
+    layers = [
+        AffineCoupling((FEATURES,), coupling=Coupling((FEATURES,), torch.tensor(p)), conditioner_kwargs=settings)
+        for p in passing
+    ]
+    flow, least = TorchFlow(BijectiveComposition(layers)), layers[0].transformer.m
+    return Party(
+        "torchflows", flow, flow.log_prob, lambda n: flow.sample(n, no_grad=True), flow.bijection.forward,
+        [_linears(layer) for layer in layers],
+        lambda s: 2 * ((s.exp() - least).log() - math.log(1 - least)), lambda rows: by_feature(rows.flip(1)),
+    )  # fmt: skip
+
+
+# --- FrEIA ---
+
+
+def freia_party(passing: Sequence[Sequence[bool]]) -> Party:
+    """`AffineCouplingOneSided`, which lets the first half pass, with permutations between; data to noise."""
+    half = FEATURES // 2
+    orders = [sorted(range(FEATURES), key=lambda i, p=p: not p[i]) for p in passing]  # the passing features first
+    inn = FrEIA.framework.SequenceINN(FEATURES)
+    for i, order in enumerate(orders):
+        if i:
+            inn.append(FrEIA.modules.PermuteRandom)
+            inn[-1].perm.copy_(torch.tensor([orders[i - 1].index(j) for j in order]))
+            inn[-1].perm_inv.copy_(inn[-1].perm.argsort())
+        inn.append(FrEIA.modules.AffineCouplingOneSided, subnet_constructor=_Conditioner)
+    assert inn[0].split_len1 == half
+    reach = 0.636 * inn[0].clamp  # s = clamp * 0.636 atan(a)
+    first, last = torch.tensor(orders[0]), torch.tensor(orders[-1])
+
+    def map_(v: Tensor) -> tuple[Tensor, Tensor]:
+        value, log_det = inn(v[:, first])
+        return value[:, last.argsort()], log_det
+
+    def log_prob(x: Tensor) -> Tensor:
+        z, log_det = inn(x)
+        return log_det - 0.5 * (z.square().sum(1) + FEATURES * math.log(2 * math.pi))
+
+    return Party(
+        "FrEIA", inn, log_prob, lambda n: inn(torch.randn(n, FEATURES), rev=True)[0], map_,
+        [_linears(layer) for layer in inn if isinstance(layer, FrEIA.modules.AffineCouplingOneSided)],
+        lambda s: torch.tan(s / reach), lambda rows: by_parameter(rows.flip(1)),
+    )  # fmt: skip
+
+
 # --- all of them ---
 
 
 def affine_parties() -> list[Party]:
-    """RealNVP, four times."""
+    """RealNVP, six times."""
     torch.manual_seed(0)
     flow = pf.flows.realnvp(features=FEATURES, layers=LAYERS, hidden=(HIDDEN, HIDDEN))
     party, passing = ours(flow, affine=True)
-    return [party, *(make(passing, affine=True) for make in (zuko_party, normflows_party, nflows_party))]
+    others = [make(passing, affine=True) for make in (zuko_party, normflows_party, nflows_party)]
+    return [party, *others, torchflows_party(passing), freia_party(passing)]
 
 
 def spline_parties() -> list[Party]:

@@ -1,4 +1,4 @@
-"""RealNVP and the neural spline coupling flow against zuko, normflows and nflows.
+"""RealNVP and the neural spline coupling flow against zuko, normflows and nflows; RealNVP against torchflows and FrEIA too.
 
 Features 16, batch 1,024, eight couplings, conditioners 8 -> 128 -> 128 -> parameters with ReLU, 8 bins on [-5, 5]; a
 training step (forward, backward, fused Adam) and sampling 10,000 rows. Checked first, in float64: with the same weights
@@ -22,11 +22,15 @@ NOTES = (
     "The same in all: features, couplings, their order, which half passes, linear layers of the conditioner, activation, bins, "
     "bound, base, optimiser (Adam, fused), data; hence the equal counts of parameters above.",
     "Affine scale: ours exp(3 tanh(a/3)); zuko exp(a / (1 + |a| / 6.9)); normflows exp(a), unbounded; nflows sigmoid(a + 2) + 0.001, "
-    "which cannot scale up. Training evaluates ours and normflows' from data to noise as (x - t) exp(-s), zuko's and nflows' as x exp(s) + t.",
+    "which cannot scale up; torchflows exp(a / 2), unbounded; FrEIA exp(1.27 atan(a)). Training evaluates ours and normflows' from data to "
+    "noise as (x - t) exp(-s), the others' as x exp(s) + t.",
     "Spline: all evaluate it from data to noise when training and solve the quadratic when sampling. Smallest bin 0.001 of the box in "
     "ours, normflows and nflows, about 0.001 in zuko by another formula; slopes exp(bounded) in ours and zuko, 0.001 + softplus in the other two.",
-    "normflows' affine coupling always maps the second half, so it has a permutation of the features between couplings. "
-    "Its spline coupling uses a residual network; here it is given the same conditioner as the others, in its own class.",
+    "normflows' and FrEIA's affine couplings always map the second half, so they have a permutation of the features between couplings. "
+    "FrEIA's is AffineCouplingOneSided; it has no class for the density, which is its map's log det and a standard Gaussian. torchflows' "
+    "couplings stand alone, without the normalising layers of its own RealNVP. "
+    "Neither of these two is in the comparison of splines. "
+    "normflows' spline coupling uses a residual network; here it is given the same conditioner as the others, in its own class.",
     "Ours draws each row from a stream of its own, so that a sample does not depend on the batch; the others draw from one stream.",
     "All run eagerly, as their users run them: no torch.compile anywhere.",
 )
@@ -34,8 +38,10 @@ NOTES = (
 
 def run(rounds: int = 40) -> Report:
     """Both flows, both tasks."""
-    warnings.filterwarnings("ignore", module="(nflows|normflows|zuko)")
-    report = Report("flows", "Coupling flows", packages=("zuko", "normflows", "nflows"), notes=NOTES)
+    warnings.filterwarnings("ignore", module="(nflows|normflows|zuko|torchflows|FrEIA)")
+    report = Report(
+        "flows", "Coupling flows", packages=("zuko", "normflows", "nflows", "torchflows", "FrEIA"), notes=NOTES
+    )
     for title, parties, check in (
         ("RealNVP", affine_parties(), check_affine),
         ("Neural spline", spline_parties(), check_spline),

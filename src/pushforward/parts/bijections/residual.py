@@ -74,8 +74,10 @@ class Residual(Bijection):
     def _inverse(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         g = self._prepared(condition)
         z, solved = fixed_point(lambda z: x - g(z), x)
-        self.solved = Solved(solved.iterations, solved.residual, self._error_bound(g, x, z.detach(), solved.iterations))
-        return z, -self._with_log_det(g, z)[1]
+        value, log_det = self._with_log_det(g, z)
+        bound = self._error_bound(g, x, z.detach(), value.detach(), solved.iterations)
+        self.solved = Solved(solved.iterations, solved.residual, bound)
+        return z, -log_det
 
     def _prepared(self, condition: Tensor | None) -> Prepared:
         network: Contraction = self.network  # type: ignore[assignment]
@@ -109,11 +111,11 @@ class Residual(Bijection):
         return network.lipschitz_bound()
 
     @torch.no_grad()
-    def _error_bound(self, g: Prepared, x: Tensor, z: Tensor, iterations: int) -> float:
+    def _error_bound(self, g: Prepared, x: Tensor, z: Tensor, value: Tensor, iterations: int) -> float:
         if not x.numel():
             return 0.0
         rate = self._lipschitz()
         first = rate**iterations * g(x).flatten(1).norm(dim=1)
-        left = (z + g(z) - x).flatten(1).norm(dim=1)
+        left = (z + value - x).flatten(1).norm(dim=1)
         rounding = 8 * torch.finfo(x.dtype).eps * (x.flatten(1).norm(dim=1) + z.flatten(1).norm(dim=1))
         return float(((torch.minimum(first, left) + rounding) / (1 - rate)).max())
