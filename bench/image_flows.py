@@ -26,7 +26,7 @@ NOTES = (
     "Equal counts of parameters, the unused halves of the triangular factors among them. normflows' flow is given a standard Gaussian without "
     'parameters in place of its GlowBase, as ours has with `prior="standard"`; ours reads pixels of 0 to 256, normflows\' of 0 to 1.',
     "The weights are not copied from one to the other: each is checked against its own Jacobian and its own inverse, the zero last layers "
-    "filled at random and the normalisation set by a first batch.",
+    "filled at random, and normflows' normalisation set by a first batch.",
     "Ours draws each row from a stream of its own. Log densities come with normflows' samples; its sampling cannot leave them out.",
 )
 

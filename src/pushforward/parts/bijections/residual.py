@@ -15,6 +15,7 @@ from pushforward.core.errors import ConfigError
 from pushforward.core.registry import register
 from pushforward.core.solved import Solved
 from pushforward.parts.nn.contractive import Contraction, Prepared
+from pushforward.parts.numerics.contraction import invert_contraction
 from pushforward.parts.numerics.fixed_point import fixed_point
 from pushforward.parts.numerics.log_det_series import (
     log_det_converged,
@@ -37,9 +38,10 @@ class Residual(Bijection):
     In training mode probes are fresh ones from PyTorch's global generator, which also draws one number of terms for all rows; in
     evaluation mode they are a function of the row. Where an evaluation is estimated, `log_det_kind` is "estimate".
 
-    The inverse is a fixed point with implicit gradients. `solved` holds, of the last one, the iterations k, the residual
-    |z + g(z) - x|, and a bound on the Euclidean |z - z*|: the lesser of L^k / (1 - L) |g(x)| and |z + g(z) - x| / (1 - L), largest
-    over the rows, and what rounding adds.
+    The inverse is a fixed point with implicit gradients; where the Jacobian is computed in any case ("exact", and "auto" in
+    evaluation mode) Newton's method finds it, no slower than the contraction. `solved` holds, of the last one, the iterations k, the
+    residual |z + g(z) - x|, and a bound on the Euclidean |z - z*|: the lesser of L^k / (1 - L) |g(x)| and |z + g(z) - x| / (1 - L),
+    largest over the rows, and what rounding adds.
 
     Raises `ConfigError` for a Lipschitz bound of 1 or more, an unknown `log_det`, or no terms or probes, and in the
     inverse `ConvergenceError` for an iteration that does not come to rest.
@@ -73,7 +75,10 @@ class Residual(Bijection):
 
     def _inverse(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         g = self._prepared(condition)
-        z, solved = fixed_point(lambda z: x - g(z), x)
+        if self._exactly():
+            z, solved = invert_contraction(g, g.jacobian, x, self._lipschitz())
+        else:
+            z, solved = fixed_point(lambda z: x - g(z), x)
         value, log_det = self._with_log_det(g, z)
         bound = self._error_bound(g, x, z.detach(), value.detach(), solved.iterations)
         self.solved = Solved(solved.iterations, solved.residual, bound)
@@ -91,7 +96,7 @@ class Residual(Bijection):
 
     def _with_log_det(self, g: Prepared, z: Tensor) -> tuple[Tensor, Tensor]:
         """g(z) and log det(I + dg/dz)."""
-        if self.log_det == "exact" or (self.log_det == "auto" and not self.training):
+        if self._exactly():
             value, jacobian = g.jacobian(z)
             return value, log_det_exact(jacobian)
         if not self.training:
@@ -105,6 +110,9 @@ class Residual(Bijection):
         # One number of terms for all: as many as the longest of many would cost more than it steadies.
         uniform = torch.rand(self.probes, 1, dtype=z.dtype, device=z.device).expand(self.probes, len(z))
         return log_det_unbiased(g, z, probes, uniform, self.terms)[:2]
+
+    def _exactly(self) -> bool:
+        return self.log_det == "exact" or (self.log_det == "auto" and not self.training)
 
     def _lipschitz(self) -> float:
         network: Contraction = self.network  # type: ignore[assignment]
