@@ -3,7 +3,9 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # idle threads soon sleep: on a busy machine, spinning ones cost tenfold
+os.environ.setdefault(
+    "GOMP_SPINCOUNT", "10000"
+)  # idle threads soon sleep: on a busy machine, spinning ones cost tenfold
 
 from jaxtyping import install_import_hook
 

@@ -76,10 +76,11 @@ class Residual(Bijection):
     def _inverse(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         g = self._prepared(condition)
         if self._exactly():
-            z, solved = invert_contraction(g, g.jacobian, x, self._lipschitz())
+            z, solved, (value, slopes) = invert_contraction(g, g.jacobian, x, self._lipschitz())
+            log_det = log_det_exact(slopes)
         else:
             z, solved = fixed_point(lambda z: x - g(z), x)
-        value, log_det = self._with_log_det(g, z)
+            value, log_det = self._with_log_det(g, z)
         bound = self._error_bound(g, x, z.detach(), value.detach(), solved.iterations)
         self.solved = Solved(solved.iterations, solved.residual, bound)
         return z, -log_det

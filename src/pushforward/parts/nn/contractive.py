@@ -66,12 +66,17 @@ class _PreparedMLP:
         return _affine(h, self.weights[-1], self.biases[-1])
 
     def jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        # Forwards, as there are fewer numbers going in than units inside: D_i W_i ... D_1 W_1, transposed.
-        h, columns = x, torch.empty(0)
+        # Forwards, as there are fewer numbers going in than units inside: D_i W_i ... D_1 W_1, transposed. One matrix with a row for
+        # each number of each event: products of many small matrices, or with few columns, run at a fraction of the speed.
+        n, d = x.shape
+        h, rows = x, x.new_empty(0)
         for i, (weight, bias, activation) in enumerate(zip(self.weights, self.biases, self.activations)):
             h, slope = activation.with_slope(_affine(h, weight, bias))
-            columns = (columns @ weight.T if i else weight.T) * slope[:, None]
-        return _affine(h, self.weights[-1], self.biases[-1]), columns @ self.weights[-1].T
+            width = len(weight)
+            wide = (rows @ weight.T).view(n, d, width) if i else weight.T.contiguous()
+            rows = (wide * slope[:, None]).view(n * d, width)
+        last = (self.weights[-1] @ rows.T).T.reshape(n, d, d)
+        return _affine(h, self.weights[-1], self.biases[-1]), last
 
 
 @register

@@ -19,20 +19,20 @@ Jacobian = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def invert_contraction(g: Callable[[Tensor], Tensor], jacobian: Jacobian, x: Float[Tensor, "n *event"], rate: float, *,
-                       most: int = 30) -> tuple[Float[Tensor, "n *event"], Solved]:  # fmt: skip
-    """z with z + g(z) = x, to rounding, row by row, for |g(z) - g(y)| <= rate |z - y|.
+                       most: int = 30) -> tuple[Float[Tensor, "n *event"], Solved, tuple[Tensor, Tensor]]:  # fmt: skip
+    """z with z + g(z) = x, to rounding, row by row, for |g(z) - g(y)| <= rate |z - y|; and g and its Jacobian there.
 
     `jacobian` gives g(z) and its transposed Jacobian `(n, d, d)` with d numbers an event. What Newton has not brought to
     rest after `most` steps is left to the fixed point, which raises `ConvergenceError` where it cannot.
 
     >>> a = torch.tensor([[0.5]])
-    >>> z, solved = invert_contraction(lambda z: z / 2, lambda z: (z / 2, a.expand(len(z), 1, 1)), torch.tensor([[3.0]]), 0.5)
+    >>> z, solved, (value, slopes) = invert_contraction(lambda z: z / 2, lambda z: (z / 2, a.expand(len(z), 1, 1)), torch.tensor([[3.0]]), 0.5)
     >>> z
     tensor([[2.]])
     """
     given = x.detach()
     with torch.no_grad():
-        z, iterations, arrived = _newton(jacobian, given, rate, most)
+        z, iterations, arrived = _newton(g, jacobian, given, rate, most)
         if not arrived:
             z, solved = fixed_point(lambda z: given - g(z), z)
             iterations += solved.iterations
@@ -42,31 +42,34 @@ def invert_contraction(g: Callable[[Tensor], Tensor], jacobian: Jacobian, x: Flo
     if torch.is_grad_enabled():
         gap = (x - given) - (value - value.detach())  # zero in value, with the gradient of the theorem
         z = z + _corrected(slopes.detach(), gap)
-    return z, solved
+        if z.requires_grad:
+            value, slopes = jacobian(z)
+    return z, solved, (value, slopes)
 
 
-def _newton(jacobian: Jacobian, x: Tensor, rate: float, most: int) -> tuple[Tensor, int, bool]:
-    close = 8 * torch.finfo(x.dtype).eps
-    z = x
+def _newton(
+    g: Callable[[Tensor], Tensor], jacobian: Jacobian, x: Tensor, rate: float, most: int
+) -> tuple[Tensor, int, bool]:
+    """Steps with one Jacobian for as long as they shrink the residual fourfold: a Jacobian costs several evaluations of g."""
+    close, z = 8 * torch.finfo(x.dtype).eps, x
     value, slopes = jacobian(z)
-    left = x - z - value
+    left, size = x - z - value, None
     for iteration in range(1, most + 1):
-        size = left.flatten(1).norm(dim=1)
         new = z + _corrected(slopes, left)
-        value, new_slopes = jacobian(new)
-        new_left = x - new - value
-        moved = ((new - z).abs() / (1 + z.abs())).flatten(1).amax(1) if len(z) else size
-        small = moved <= close
-        worse = ~(small | (new_left.flatten(1).norm(dim=1) <= rate * size))
-        if bool(worse.any()):
-            plain = z + left
-            pick = worse.reshape(-1, *(1,) * (z.ndim - 1))
-            new = torch.where(pick, plain, new)
-            value, new_slopes = jacobian(new)
-            new_left = x - new - value
-        elif bool(small.all()):
+        moved = ((new - z).abs() / (1 + z.abs())).max() if len(z) else left.new_zeros(())
+        new_left = x - new - g(new)
+        size, before = new_left.flatten(1).norm(dim=1), left.flatten(1).norm(dim=1)
+        if bool(moved <= close):
             return new, iteration, True
-        z, slopes, left = new, new_slopes, new_left
+        worse = size > rate * before + close * (1 + new.flatten(1).norm(dim=1))
+        slow = bool((size > 0.25 * before).any())
+        if bool(worse.any()):
+            pick = worse.reshape(-1, *(1,) * (z.ndim - 1))
+            new = torch.where(pick, z + left, new)
+            new_left = x - new - g(new)
+        z, left = new, new_left
+        if slow:
+            slopes = jacobian(z)[1]
     return z, most, False
 
 
