@@ -16,6 +16,7 @@ from torch import Tensor
 from pushforward.core.bijection import Bijection
 
 Memory = Literal["ordinary", "reversible"]
+State = tuple[Tensor, Tensor | None]
 Map = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
@@ -28,61 +29,68 @@ def run_reversibly(
     gradient has no graph of its own, so there are no second ones. Dropout draws the same numbers again.
     """
     order = list(reversed(parts)) if inverse else list(parts)
-    parameters = list(dict.fromkeys(p for part in order for p in part.parameters() if p.requires_grad))
-    return _Rebuilt.apply(order, inverse, parameters, value, condition, *parameters)
+    rebuilt, states, total = _Rebuilt(condition), list[State](), value.new_zeros(len(value))
+    for number, part in enumerate(order):
+        state = _random_state(value)
+        states.append(states[-1] if states and _equal(state, states[-1]) else state)
+        given = None if part.condition_shape is None else condition
+        parameters = [p for p in part.parameters() if p.requires_grad]
+        last = number == len(order) - 1
+        value, log_det = _Step.apply(part, inverse, states[-1], rebuilt, last, parameters, value, given, *parameters)
+        total = total + log_det
+    return value, total
 
 
-class _Rebuilt(torch.autograd.Function):
-    """The stack as one operation of the graph, with its parameters among the inputs."""
+class _Rebuilt:
+    """What the layers of a stack share: the condition, and in the backward pass the output that the layer after left there."""
+
+    def __init__(self, condition: Tensor | None):
+        self.condition = None if condition is None else condition.detach()
+        self.output: Tensor | None = None
+
+
+class _Step(torch.autograd.Function):
+    """One layer. It saves nothing, unless it is the last; its gradients go out before the next layer's are computed."""
 
     @staticmethod
     def forward(
-        ctx: Any, order: list[Bijection], inverse: bool, parameters: list[Tensor], value: Tensor,
-        condition: Tensor | None, *_: Tensor,
+        ctx: Any, part: Bijection, inverse: bool, state: State, rebuilt: _Rebuilt, last: bool, parameters: list[Tensor],
+        value: Tensor, condition: Tensor | None, *_: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        ctx.order, ctx.inverse, ctx.parameters, ctx.states = order, inverse, parameters, []
-        total = value.new_zeros(len(value))
-        for part in order:
-            state = _random_state(value)
-            # Five kilobytes a part, were it kept where nothing was drawn.
-            same = ctx.states and all(
-                a is b or torch.equal(a, b) for a, b in zip(state, ctx.states[-1]) if a is not None
-            )
-            ctx.states.append(ctx.states[-1] if same else state)
-            value, log_det = _maps(part, inverse)[0](value, _given(part, condition))
-            total = total + log_det
-        ctx.save_for_backward(value, condition)
-        return value, total
+        ctx.part, ctx.inverse, ctx.state, ctx.rebuilt, ctx.last, ctx.parameters = (
+            part,
+            inverse,
+            state,
+            rebuilt,
+            last,
+            parameters,
+        )
+        value, log_det = _maps(part, inverse)[0](value, condition)
+        if last:
+            ctx.save_for_backward(value)
+        return value, log_det
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor, log_det_gradient: Tensor) -> tuple[Tensor | None, ...]:
-        value, condition = ctx.saved_tensors
-        sums: dict[Tensor, Tensor] = {}
-        wants_condition = condition is not None and ctx.needs_input_grad[4]
-        if condition is not None and wants_condition:
+        value = ctx.saved_tensors[0] if ctx.last else ctx.rebuilt.output
+        condition = None if ctx.part.condition_shape is None else ctx.rebuilt.condition
+        do, undo = _maps(ctx.part, ctx.inverse)
+        with _replayed(ctx.state, value):
+            before = undo(value, condition)[0].detach().requires_grad_()
+        wanted = [before, *ctx.parameters]
+        if condition is not None and ctx.needs_input_grad[7]:
             condition = condition.detach().requires_grad_()
-        for part, state in zip(reversed(ctx.order), reversed(ctx.states)):
-            do, undo = _maps(part, ctx.inverse)
-            given = _given(part, condition)
-            with _replayed(state, value):
-                value = undo(value, given)[0].detach()
-            before = value.requires_grad_()
-            with _replayed(state, value), torch.enable_grad():
-                after, log_det = do(before, given)
-            wanted = [before, *(p for p in part.parameters() if p.requires_grad)]
-            wanted += [given] if wants_condition and given is not None else []
-            roots = [(o, g) for o, g in ((after, gradient), (log_det, log_det_gradient)) if o.requires_grad]
-            found = torch.autograd.grad(
-                [o for o, _ in roots], wanted, [g.expand_as(o) for o, g in roots], allow_unused=True
-            )
-            gradient = torch.zeros_like(before) if found[0] is None else found[0]
-            for source, own in zip(wanted[1:], found[1:]):
-                if own is not None:
-                    sums[source] = sums[source] + own if source in sums else own
-            value = before.detach()
-        given_gradient = sums.get(condition) if condition is not None and wants_condition else None
-        return None, None, None, gradient, given_gradient, *(sums.get(p) for p in ctx.parameters)
+            wanted.append(condition)
+        with _replayed(ctx.state, value), torch.enable_grad():
+            after, log_det = do(before, condition)
+        roots = [(o, g) for o, g in ((after, gradient), (log_det, log_det_gradient)) if o.requires_grad]
+        found = torch.autograd.grad(
+            [o for o, _ in roots], wanted, [g.expand_as(o) for o, g in roots], allow_unused=True
+        )
+        ctx.rebuilt.output = before.detach()
+        by_condition = found[-1] if condition is not None and ctx.needs_input_grad[7] else None
+        return None, None, None, None, None, None, found[0], by_condition, *found[1 : 1 + len(ctx.parameters)]
 
 
 def _maps(part: Bijection, inverse: bool) -> tuple[Map, Map]:
@@ -90,16 +98,18 @@ def _maps(part: Bijection, inverse: bool) -> tuple[Map, Map]:
     return (part._inverse, part._forward) if inverse else (part._forward, part._inverse)
 
 
-def _given(part: Bijection, condition: Tensor | None) -> Tensor | None:
-    return None if part.condition_shape is None else condition
-
-
-def _random_state(value: Tensor) -> tuple[Tensor, Tensor | None]:
+def _random_state(value: Tensor) -> State:
     return torch.get_rng_state(), torch.cuda.get_rng_state(value.device) if value.is_cuda else None
 
 
+def _equal(one: State, other: State) -> bool:
+    """Whether nothing was drawn in between: then one copy of some kilobytes serves both."""
+    on_device = one[1] is None or other[1] is None or torch.equal(one[1], other[1])
+    return torch.equal(one[0], other[0]) and on_device
+
+
 @contextmanager
-def _replayed(state: tuple[Tensor, Tensor | None], value: Tensor) -> Iterator[None]:
+def _replayed(state: State, value: Tensor) -> Iterator[None]:
     """PyTorch's global generators as they were when the part was first run, and put back afterwards."""
     with torch.random.fork_rng(devices=[value.device] if value.is_cuda else []):
         torch.set_rng_state(state[0])
