@@ -3,7 +3,7 @@
 Durkan et al. 2019, https://arxiv.org/abs/1906.04032. Sample with `pushforward sample RUN --given quality=7`.
 """
 
-from .recipe import Recipe
+from .recipe import Expected, Recipe
 
 RECIPE = Recipe(
     name="wine_by_grade",
@@ -13,4 +13,5 @@ RECIPE = Recipe(
     minutes=1.0,
     paper="https://arxiv.org/abs/1906.04032",
     data_options={"given": ("quality",)},
+    expected=(Expected("gain over a Gaussian", 3.6, 1.5), Expected("told from real (%)", 54.0, 8.0)),
 )
