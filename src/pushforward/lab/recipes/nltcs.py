@@ -4,7 +4,7 @@ Answers are dequantised, so the score is a lower bound of the log probability. G
 -6.0 nats (Germain et al. 2015, https://arxiv.org/abs/1502.03509, and others on the same split).
 """
 
-from .recipe import Recipe
+from .recipe import Expected, Recipe
 
 RECIPE = Recipe(
     name="nltcs",
@@ -13,4 +13,5 @@ RECIPE = Recipe(
     model="neural_spline",
     minutes=3.0,
     paper="https://arxiv.org/abs/1906.04032",
+    expected=(Expected("held-out log-likelihood", -6.11, 0.25),),
 )
