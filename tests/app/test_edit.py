@@ -39,6 +39,19 @@ def test_an_unknown_attribute_is_one_sentence(run):
     assert "expected an attribute among the classes of the run's images, 0, 1, 2" in output
 
 
+def test_no_test_image_to_edit_is_one_sentence(tmp_path):
+    for name, count in (("cat", 10), ("dog", 2)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(np.full((8, 8), 20 * i, dtype=np.uint8)).save(tmp_path / "pets" / name / f"{i}.png")
+    code, output = call("fit", tmp_path / "pets", "--model", "glow", "--steps", 2, "--out", tmp_path / "run", "--device", "cpu",
+                        "--no-report", "--set", "classes=0", "--set", "steps=1", "--set", "width=8")  # fmt: skip
+    assert code == 0, output
+    code, output = call("edit", tmp_path / "run", "--attribute", "cat")
+    assert code == 2, output
+    assert "expected test images without 'cat' to edit, got none" in output
+
+
 def test_samples_have_a_temperature(run, tmp_path):
     for name, temperature in (("warm", 1.0), ("cold", 0.1)):
         code, output = call("sample", run, "-n", 40, "--temperature", temperature, "-o", tmp_path / f"{name}.npy")

@@ -134,6 +134,22 @@ def test_there_are_no_second_derivatives():
         gradient.sum().backward()
 
 
+@pytest.mark.parametrize("build", [pf.flows.nice, pf.flows.realnvp, pf.flows.neural_spline])
+def test_every_stack_of_couplings_has_the_flag(build):
+    x, found = torch.randn(8, 4), []
+    for memory in ("ordinary", "reversible"):
+        flow = build(features=4, layers=3, hidden=[8], memory=memory)
+        with torch.no_grad():
+            for i, parameter in enumerate(flow.parameters()):
+                parameter.copy_(0.2 * torch.sin(torch.arange(parameter.numel()) + i).reshape(parameter.shape))
+        (-flow.log_prob(x).mean()).backward()
+        found.append(torch.cat([p.grad.flatten() for p in flow.parameters()]))
+    assert found[0].abs().max() > 1e-3
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
+
+
 def test_another_kind_of_memory_is_refused():
     with pytest.raises(ConfigError, match="expected memory 'ordinary' or 'reversible', got 'none'"):
         Chain([make("Coupling affine")], memory="none")
+    with pytest.raises(ConfigError, match="expected memory 'ordinary' for kind 'autoregressive'"):
+        pf.flows.neural_spline(features=2, kind="autoregressive", memory="reversible")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pushforward.core.errors import ConfigError
+from pushforward.core.errors import ConfigError, DataError
 from pushforward.core.files import replacing
 from pushforward.lab.plots import edits_grid
 from pushforward.models.flows import decode, direction, encode
@@ -39,7 +39,8 @@ def edit(run: Run, attribute: str, *, alphas: Sequence[float] = (-1.0, -0.5, 0.0
     The edited images are those without the attribute. `out` is a .png for a picture, .npy or .npz for the pixels, by
     default `edits-ATTRIBUTE.png` in the run's folder.
 
-    Raises `ConfigError` for a run that is not a flow of images with classes, or an attribute that is none of them.
+    Raises `ConfigError` for a run that is not a flow of images with classes, or an attribute that is none of them; `DataError`
+    where no test image is without it.
     """
     train, _, test = run.parts()
     names = list(train.class_names) if isinstance(train, Images) else []
@@ -58,6 +59,10 @@ def edit(run: Run, attribute: str, *, alphas: Sequence[float] = (-1.0, -0.5, 0.0
         return data.take(torch.nonzero((data.labels == kind) == has).flatten()[:most]).x.to(device)
 
     with torch.no_grad():
+        if not int((test.labels != kind).sum()):
+            raise DataError(
+                f"expected test images without {attribute!r} to edit, got none among {len(test)}; fit more images"
+            )
         towards = direction(run.model, pixels(train, True, ENOUGH), pixels(train, False, ENOUGH))
         originals = pixels(test, False, n)
         z = encode(run.model, originals)

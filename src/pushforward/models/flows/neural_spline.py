@@ -28,6 +28,7 @@ def neural_spline(
     bins: int = 8,
     bound: float | None = None,
     kind: str = "coupling",
+    memory: str = "ordinary",
     seed: int = 0,
 ) -> Distribution:
     """`layers` maps whose elements are rational-quadratic splines of `bins` bins on [-bound, bound], 5 unless given.
@@ -38,7 +39,8 @@ def neural_spline(
     for its tables.
 
     The bound is in standard deviations when built from data; what lies beyond passes unchanged, so heavy tails stay
-    Gaussian there and finite. Data, condition, `hidden`, `dropout` and `seed` are as for `realnvp`; it begins as the
+    Gaussian there and finite. Data, condition, `hidden`, `dropout`, `memory` (of couplings) and `seed` are as for
+    `realnvp`; it begins as the
     standardised Gaussian, or uniform on the circle.
 
     Raises `ConfigError` for data and features both or neither, fewer than 1 layer, another kind, or columns that cannot be
@@ -52,11 +54,17 @@ def neural_spline(
     """
     if kind not in get_args(Kind):
         raise ConfigError(f"expected kind {' or '.join(map(repr, get_args(Kind)))}, got {kind!r}")
+    if memory != "ordinary" and kind != "coupling":
+        raise ConfigError(
+            f"expected memory 'ordinary' for kind {kind!r}, got {memory!r}; only couplings are rebuilt at a low price"
+        )
     columns = Columns.of(data, features, condition)
     if kind == "circular":
         if bound is not None:
             raise ConfigError(f"expected no bound for angles, which have none, got {bound:g}; leave it out")
         table = data if data is None or isinstance(data, Table) else Table.of(data)
         return spline_circular(columns, table, layers, hidden, dropout, bins, seed)
-    build = spline_coupling if kind == "coupling" else spline_autoregressive
-    return build(columns, layers, hidden, dropout, bins, 5.0 if bound is None else bound, seed)
+    box = 5.0 if bound is None else bound
+    if kind == "coupling":
+        return spline_coupling(columns, layers, hidden, dropout, bins, box, memory, seed)
+    return spline_autoregressive(columns, layers, hidden, dropout, bins, box, seed)

@@ -21,13 +21,14 @@ def nice(
     layers: int = 4,
     hidden: Sequence[int] | None = None,
     dropout: float | None = None,
+    memory: str = "ordinary",
     seed: int = 0,
 ) -> Distribution:
     """`layers` couplings x_b = z_b + m(z_a), odd and even features by turns, then a learned scale for each feature.
 
     Additive and nothing else: volume changes by the scales alone, the same everywhere. Four layers are the paper's; its
-    networks of 5 x 1000 units are smaller here. Data, condition, `hidden`, `dropout` and `seed` are as for `realnvp`; it
-    begins as the standardised Gaussian.
+    networks of 5 x 1000 units are smaller here. Data, condition, `hidden`, `dropout`, `memory` and `seed` are as for `realnvp`;
+    it begins as the standardised Gaussian.
 
     Raises `ConfigError` for data and features both or neither, or fewer than 1 layer; `DataError` for a column that
     never changes.
@@ -47,4 +48,4 @@ def nice(
             passing = sum(mask)
             net = MLP(passing, columns.features - passing, widths, "relu", columns.condition, zero_last=True, dropout=left_out)  # fmt: skip
             couplings.append(Coupling(mask, AdditiveTransformer(), net))
-    return columns.model([*couplings, Diagonal(columns.features)])
+    return columns.model([*couplings, Diagonal(columns.features)], memory)

@@ -10,10 +10,10 @@ from .columns import Columns, conditioner_size, halves, seeded
 
 
 def spline_coupling(columns: Columns, layers: int, hidden: Sequence[int] | None, dropout: float | None, bins: int,
-                    bound: float, seed: int) -> Distribution:  # fmt: skip
+                    bound: float, memory: str, seed: int) -> Distribution:  # fmt: skip
     """`layers` couplings; random halves pass and change by turns.
 
-    >>> spline_coupling(Columns(3, 0), 2, [16], 0.0, 4, 3.0, seed=0).sample(5).shape
+    >>> spline_coupling(Columns(3, 0), 2, [16], 0.0, 4, 3.0, "ordinary", seed=0).sample(5).shape
     torch.Size([5, 3])
     """
     widths, left_out = conditioner_size(columns, hidden, dropout)
@@ -25,4 +25,4 @@ def spline_coupling(columns: Columns, layers: int, hidden: Sequence[int] | None,
             outputs = transformer.size * (columns.features - passing)
             net = MLP(passing, outputs, widths, "relu", columns.condition, zero_last=True, dropout=left_out)
             couplings.append(Coupling(mask, transformer, net))
-    return columns.model(couplings)
+    return columns.model(couplings, memory)
