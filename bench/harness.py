@@ -17,6 +17,8 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ._profile import profile, table
+
 RESULTS = Path(__file__).parent / "results"
 OURS = "pushforward"
 
@@ -47,6 +49,7 @@ class Comparison:
     name: str
     seconds: Mapping[str, Sequence[float]]
     agreements: Sequence[Agreement] = ()
+    profile: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # shares of a call: see `_profile`
 
     @property
     def peers(self) -> list[str]:
@@ -80,7 +83,7 @@ class Comparison:
 
 def compare(name: str, ours: Callable[[], object], peers: Mapping[str, Callable[[], object]], *,
             check: Callable[[], Sequence[Agreement]], repeats: int = 30, warmup: int = 3, seed: int = 0,
-            synchronise: Callable[[], object] | None = None) -> Comparison:  # fmt: skip
+            synchronise: Callable[[], object] | None = None, profiled: bool = True) -> Comparison:  # fmt: skip
     """Check that the parties agree, warm them up, then time them in interleaved rounds.
 
     Args:
@@ -90,6 +93,7 @@ def compare(name: str, ours: Callable[[], object], peers: Mapping[str, Callable[
         repeats, warmup: rounds that count, and rounds before them that do not.
         seed: of the order within the rounds.
         synchronise: waits for the device, where work is queued (`torch.cuda.synchronize`).
+        profiled: whether to say where the time of a call goes, from a few more calls after the rounds.
 
     Raises `Disagreement`, and times nothing, when a check fails or a peer was not checked.
     """
@@ -114,7 +118,7 @@ def compare(name: str, ours: Callable[[], object], peers: Mapping[str, Callable[
             wait()
             if number >= warmup:
                 seconds[who].append(time.perf_counter() - start)
-    return Comparison(name, seconds, agreements)
+    return Comparison(name, seconds, agreements, profile(parties) if profiled else {})
 
 
 def machine(packages: Sequence[str] = ()) -> str:
@@ -179,6 +183,8 @@ class Report:
                 lines.append(
                     f"| {peer} | {1e3 * comparison.median(peer):.2f} | **{comparison.ratio(peer):.2f}** | {low:.2f} to {high:.2f} | {least:.2f} to {most:.2f} |"
                 )
+            if comparison.profile:
+                lines += ["", *table(comparison.profile)[:-1]]
             if comparison.agreements != shown:
                 lines += ["", "Checked before timing:", ""]
                 lines += [
@@ -201,6 +207,7 @@ class Report:
             "comparisons": [
                 {"name": c.name, "seconds": {who: [round(s, 7) for s in all_] for who, all_ in c.seconds.items()},
                  "median_seconds": {who: c.median(who) for who in c.seconds},
+                 "profile": {who: {group: round(share, 4) for group, share in c.profile[who].items()} for who in c.profile},
                  "times_as_fast": {peer: {"ratio": c.ratio(peer), "interval": c.interval(peer), "extremes": c.extremes(peer)} for peer in c.peers},
                  "agreements": [vars(a) for a in c.agreements]}
                 for c in self.comparisons

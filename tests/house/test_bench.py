@@ -4,7 +4,9 @@ import json
 import time
 
 import pytest
+import torch
 from bench.__main__ import main, names
+from bench._profile import group_of
 from bench.harness import OURS, Agreement, Comparison, Disagreement, Report, compare
 
 
@@ -29,12 +31,25 @@ def test_it_wants_a_check_of_every_peer():
 def test_rounds_hold_every_party_once_in_changing_order():
     calls = []
     result = compare("task", lambda: calls.append(OURS), {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")},
-                     check=_agreed("a", "b"), repeats=20, warmup=2)  # fmt: skip
+                     check=_agreed("a", "b"), repeats=20, warmup=2, profiled=False)  # fmt: skip
     rounds = [tuple(calls[i : i + 3]) for i in range(0, len(calls), 3)]
     assert len(rounds) == 22
     assert all(sorted(r) == sorted([OURS, "a", "b"]) for r in rounds)
     assert len(set(rounds)) > 2
     assert {len(seconds) for seconds in result.seconds.values()} == {20}
+
+
+def test_a_profile_says_which_operations_take_the_time():
+    a, b = torch.randn(300, 300), torch.randn(300, 300)
+    result = compare("task", lambda: a @ b, {"peer": lambda: (a * b).sin()}, check=_agreed("peer"), repeats=2, warmup=0)
+    ours, peer = result.profile[OURS], result.profile["peer"]
+    assert ours["products"] > 0.3 > peer["products"] == 0
+    assert peer["element-wise"] > 0.3 > ours["element-wise"]
+    assert peer["operations"] == 2
+    assert group_of("aten::_convolution") == group_of("aten::mkldnn_convolution") == "convolutions"
+    assert group_of("aten::index_select") == group_of("aten::copy_") == "moving data"
+    assert group_of("aten::linalg_lu_solve") == "triangular"
+    assert group_of("aten::log_softmax") == "reductions"
 
 
 def test_seconds_cover_the_call():
