@@ -23,6 +23,7 @@ _MODULES = {
     "numerics": "parts.numerics",
     "paths": "parts.paths",
     "diffusion": "models.diffusion",
+    "dynamics": "models.dynamics",
     "flows": "models.flows",
     "inference": "models.inference",
     "processes": "models.processes",
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from .lab import metrics, plots, recipes, training
     from .lab.report import report
     from .lab.training import fit, load, save
-    from .models import diffusion, flows, inference, processes
+    from .models import diffusion, dynamics, flows, inference, processes
     from .parts import bijections, data, diffeq, distributions, nn, numerics, paths
     from .parts.distributions import Flow
 

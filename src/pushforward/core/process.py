@@ -11,7 +11,8 @@ from torch import Tensor, nn
 class Context:
     """Observed points of `n` functions: x `(n, points, x_dim)`, y `(n, points, y_dim)`, mask `(n, points)`.
 
-    Sets of different length are padded; the mask is True where a point is real. An empty context has no real point.
+    Sets of different length are padded; the mask is True where a point is real. An empty context has no real point. Where the
+    numbers of y are observed apart, as the channels of a series are, the mask is `(n, points, y_dim)`.
     """
 
     x: Tensor
