@@ -14,14 +14,35 @@ from scipy import integrate, stats
 from torch import Tensor
 
 from pushforward.core.path import Path
-from pushforward.parts.paths import VE, VP, Cosine, Linear, angle, combination, conversion, reverse_terms, time_of_angle
+from pushforward.parts.paths import (
+    EDM,
+    VE,
+    VP,
+    Cosine,
+    DiscreteVP,
+    Linear,
+    SubVP,
+    angle,
+    combination,
+    conversion,
+    reverse_terms,
+    time_of_angle,
+)
 from tests.cases import CASES
 from tests.exact_mixture import standard_mixture
 
 # The first forward-mode derivative of a process makes PyTorch import its own deprecated code.
 
 BUDGET = 1e-5
-PATHS = {"VP": VP(), "VP slow": VP(0.5, 4.0), "VE": VE(0.02, 30.0), "Cosine": Cosine(), "Linear": Linear()}
+PATHS = {
+    "VP": VP(),
+    "VP slow": VP(0.5, 4.0),
+    "VE": VE(0.02, 30.0),
+    "Cosine": Cosine(),
+    "Linear": Linear(),
+    "SubVP": SubVP(),
+    "EDM": EDM(0.01, 60.0),
+}
 QUANTITIES = ["data", "noise", "score", "velocity", "v"]
 
 
@@ -30,7 +51,7 @@ def times(path: Path, n: int = 41) -> Tensor:
     return torch.linspace(path.t_min, path.t_max, n, dtype=torch.float64)
 
 
-def beta(path: VP, t):
+def beta(path: VP | SubVP, t):
     return path.beta_min + t * (path.beta_max - path.beta_min)
 
 
@@ -38,6 +59,11 @@ def textbook(path: Path, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(path, VP):
         rate = np.array([integrate.quad(lambda s: beta(path, s), 0, end)[0] for end in t])
         return np.exp(-rate / 2), np.sqrt(1 - np.exp(-rate))
+    if isinstance(path, SubVP):
+        rate = np.array([integrate.quad(lambda s: beta(path, s), 0, end)[0] for end in t])
+        return np.exp(-rate / 2), 1 - np.exp(-rate)
+    if isinstance(path, EDM):
+        return np.ones_like(t), t
     if isinstance(path, VE):
         return np.ones_like(t), path.sigma_min ** (1 - t) * path.sigma_max**t
     if isinstance(path, Cosine):
@@ -49,6 +75,11 @@ def textbook_drift(path: Path, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """f and g^2, derived by hand."""
     if isinstance(path, VP):
         return -beta(path, t) / 2, beta(path, t)
+    if isinstance(path, SubVP):  # the paper's eq. 28, with int beta in closed form
+        rate = path.beta_min * t + (path.beta_max - path.beta_min) * t**2 / 2
+        return -beta(path, t) / 2, beta(path, t) * (1 - np.exp(-2 * rate))
+    if isinstance(path, EDM):
+        return 0 * t, 2 * t
     if isinstance(path, VE):
         return 0 * t, 2 * math.log(path.sigma_max / path.sigma_min) * textbook(path, t)[1] ** 2
     if isinstance(path, Cosine):
@@ -63,7 +94,7 @@ def test_alpha_and_sigma_are_the_textbooks(name):
     alpha, sigma = textbook(path, t.numpy())
     np.testing.assert_allclose(path.alpha(t), alpha, rtol=1e-12)
     np.testing.assert_allclose(
-        path.sigma(t), sigma, rtol=1e-6 if isinstance(path, VP) else 1e-12
+        path.sigma(t), sigma, rtol=1e-6 if isinstance(path, VP | SubVP) else 1e-12
     )  # 1 - exp cancels above
     np.testing.assert_allclose(
         path.sigma(t.float()), sigma, rtol=1e-5
@@ -136,7 +167,7 @@ def test_the_angle_clock_runs_from_data_to_noise_and_back(name):
     assert theta[-1] > 1.2
     alpha, sigma = textbook(path, t.numpy())
     np.testing.assert_allclose(np.tan(theta.numpy()), sigma / alpha, rtol=1e-6)
-    torch.testing.assert_close(time_of_angle(path, theta), t, rtol=0, atol=1e-8)
+    torch.testing.assert_close(time_of_angle(path, theta), t, rtol=1e-8, atol=1e-8)
     beyond = time_of_angle(path, torch.tensor([0.0, math.pi / 2]))
     assert beyond.tolist() == [path.t_min, path.t_max]
 
@@ -179,6 +210,26 @@ def test_the_equations_move_the_exact_density(name, kind):
     divergence = sum(torch.autograd.grad(b[:, i].sum(), x, retain_graph=True)[0][:, i] for i in range(2))
     expected = -divergence - (b * in_x).sum(1) + noise * (laplacian + in_x.square().sum(1))
     torch.testing.assert_close(expected.detach(), in_t, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("schedule", "steps"), [("linear", 1000), ("linear", 100), ("cosine", 1000), ("cosine", 10)])
+def test_the_discrete_process_step_by_step(schedule, steps):
+    """x_i = sqrt(1 - beta_i) x_{i-1} + sqrt(beta_i) z: scale and variance by the recursion, betas as the papers type them."""
+    path = DiscreteVP(schedule, steps)
+    i = np.arange(steps)
+    if schedule == "linear":
+        betas = (1e-4 + (0.02 - 1e-4) * i / (steps - 1)) * 1000 / steps
+    else:
+        abar = [math.cos((k / steps + 0.008) / 1.008 * math.pi / 2) ** 2 for k in range(steps + 1)]
+        betas = np.array([min(1 - b / a, 0.999) for a, b in itertools.pairwise(abar)])
+    scale, variance = 1.0, 0.0
+    for k, rate in enumerate(betas, 1):
+        scale, variance = math.sqrt(1 - rate) * scale, (1 - rate) * variance + rate
+        t = torch.tensor([k / steps], dtype=torch.float64)
+        assert float(path.alpha(t)) == pytest.approx(scale, rel=1e-9)
+        assert float(path.sigma(t)) ** 2 == pytest.approx(variance, rel=1e-9)
+    inside = (torch.arange(1, steps, dtype=torch.float64) + 0.5) / steps  # within a step the rate is constant
+    np.testing.assert_allclose(path.drift_and_diffusion(inside)[1], -np.log1p(-betas[1:]) * steps, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", CASES["paths"])

@@ -47,6 +47,9 @@ class Diffusion(Distribution):
         levels: x holds whole numbers 0 .. levels - 1 (pixels). They are dequantised, z = 2 (x + u) / levels - 1.
         loc, scale: for other data, z = (x - loc) / scale; numbers, or tensors that broadcast to an event.
         integer: where x, without levels, holds whole numbers; a mask that broadcasts to an event.
+        loss: what `fit` minimises; by default `Denoising()`, the simple loss.
+        learned_variance: whether the network gives twice as many channels (or features), the second half of which says how
+            large the variance of a step of `Ancestral` is; see `learned_variance.py`.
 
     Samples and log_prob are in the units of x. Raises `ConfigError` for impossible arguments.
 
@@ -64,7 +67,8 @@ class Diffusion(Distribution):
     def __init__(self, network: nn.Module, path: Path, event_shape: int | Sequence[int], predict: Prediction = "velocity", *,
                  classes: int | None = None, condition_features: int | None = None, levels: int | None = None,
                  loc: Tensor | float | None = None, scale: Tensor | float | None = None,
-                 integer: Tensor | None = None):  # fmt: skip
+                 integer: Tensor | None = None, loss: Denoising | None = None,
+                 learned_variance: bool = False):  # fmt: skip
         super().__init__()
         if predict not in get_args(Prediction):
             raise ConfigError(f"expected predict among {', '.join(get_args(Prediction))}, got {predict!r}")
@@ -74,7 +78,7 @@ class Diffusion(Distribution):
             raise ConfigError(f"expected levels of at least 2 without loc, scale or integer, got levels={levels}; "
                               "whole numbers 0 .. levels - 1 are scaled by levels alone")  # fmt: skip
         self.network, self.path, self.event_shape, self.predict = network, path, as_size(event_shape), predict
-        self.classes, self.levels = classes, levels
+        self.classes, self.levels, self.loss, self.learned_variance = classes, levels, loss, learned_variance
         if classes is not None:
             self.condition_shape, self.condition_optional = as_size(()), True
         elif condition_features is not None:
@@ -93,12 +97,20 @@ class Diffusion(Distribution):
 
     @property
     def objective(self) -> Denoising:
-        """Denoising with the simple weighting; `Denoising("likelihood")` is the other."""
-        return Denoising()
+        """Denoising, with the weighting that the model was built with."""
+        return Denoising() if self.loss is None else self.loss
 
     def forward(self, y: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """The network's own prediction from y = x_t / sqrt(alpha^2 + sigma^2), in model units; see `Denoiser`."""
-        return self.network(y, t, condition)
+        return self.prediction_and_share(y, t, condition)[0]
+
+    def prediction_and_share(self, y: Tensor, t: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The prediction, and with `learned_variance` the share of log beta in the log variance of a step, in (0, 1)."""
+        out = self.network(y, t, condition)
+        if not self.learned_variance:
+            return out, None
+        prediction, raw = out.chunk(2, 1)
+        return prediction, raw.sigmoid()
 
     def predicted(
         self, x_t: Tensor, t: Tensor, condition: Tensor | None = None, *, target: Prediction | None = None

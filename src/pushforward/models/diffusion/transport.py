@@ -15,10 +15,10 @@ from torch import Tensor
 from pushforward.core.batching import in_chunks
 from pushforward.core.shapes import flatten_batch, flatten_condition
 from pushforward.parts.diffeq import solve
+from pushforward.parts.paths.angle import angle
 
 from .denoiser import Denoiser
 from .field import flow_field
-from .samplers.grid import grid
 
 if TYPE_CHECKING:
     from .diffusion import Diffusion
@@ -46,7 +46,8 @@ def decode(model: "Diffusion", noise: Tensor, condition: Tensor | None, toleranc
 
 def angle_range(model: Denoiser) -> tuple[float, float]:
     """The angles at t_min and t_max."""
-    (most, least), _ = grid(model.path, 1, "time")
+    path = model.path
+    least, most = angle(path, torch.tensor([path.t_min, path.t_max], dtype=torch.float64)).tolist()
     return least, most
 
 

@@ -18,6 +18,7 @@ class TimeMLP(nn.Module):
     label (Perez et al. 2018, https://arxiv.org/abs/1709.07871), then a normalised linear output that begins at zero.
     The condition is one of three: none; labels `(n,)` when built with `classes` (the label `classes`, or None, means
     "no label"); numbers `(n, condition)` when built with a width `condition`, which are joined to x.
+    `outputs` is how many numbers are given back, by default as many as come in.
 
     Raises `ConfigError` when both kinds of condition are asked for, `ShapeError` when x or the condition does not fit.
 
@@ -27,8 +28,9 @@ class TimeMLP(nn.Module):
     """
 
     def __init__(
-        self, features: int, *, hidden: int = 256, layers: int = 3, classes: int | None = None, condition: int = 0
-    ):
+        self, features: int, *, hidden: int = 256, layers: int = 3, classes: int | None = None, condition: int = 0,
+        outputs: int | None = None,
+    ):  # fmt: skip
         super().__init__()
         if classes is not None and condition:
             raise ConfigError(
@@ -42,13 +44,13 @@ class TimeMLP(nn.Module):
         self.embedding = TimeEmbedding(embedding, classes=classes)
         self.enter = nn.Linear(features + condition, hidden)
         self.blocks = nn.ModuleList(_Block(hidden, embedding) for _ in range(layers))
-        self.leave = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, features))
+        self.leave = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, outputs or features))
         for parameter in self.leave[-1].parameters():
             nn.init.zeros_(parameter)
 
     def forward(
         self, x: Float[Tensor, "n d"], t: Float[Tensor, "n"], condition: Tensor | None = None
-    ) -> Float[Tensor, "n d"]:
+    ) -> Float[Tensor, "n outputs"]:
         """Evaluate the network."""
         if x.shape[1:] != (self.features,):
             raise ShapeError(

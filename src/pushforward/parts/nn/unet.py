@@ -30,7 +30,8 @@ class UNet(nn.Module):
     and cropped at the end. `width` channels at full resolution, times `multipliers` at each level; every level
     but the last halves the image. `blocks` residual blocks a level and direction. `patch=p` first folds p x p pixels
     into channels: a p^2 times smaller image, the way to afford 28 x 28 on two cores. With `classes`, `condition` holds
-    labels `(n,)` in 0 .. classes - 1; the label `classes`, or None for all rows, means "no label".
+    labels `(n,)` in 0 .. classes - 1; the label `classes`, or None for all rows, means "no label". `outputs` is the number of
+    channels given back, by default as many as come in.
 
     Raises `ShapeError` for images of another size and for labels that do not fit; `ConfigError` for impossible sizes.
 
@@ -40,7 +41,8 @@ class UNet(nn.Module):
     """
 
     def __init__(self, channels: int, size: Sequence[int], *, width: int = 32, multipliers: Sequence[int] = (1, 2),
-                 blocks: int = 1, attention: bool = True, classes: int | None = None, patch: int = 1):  # fmt: skip
+                 blocks: int = 1, attention: bool = True, classes: int | None = None, patch: int = 1,
+                 outputs: int | None = None):  # fmt: skip
         super().__init__()
         height, breadth = size
         if min(height, breadth) < 2:
@@ -69,12 +71,13 @@ class UNet(nn.Module):
         for level, wide in reversed(list(enumerate(widths))):
             self.up.append(_RisingLevel(now, wide, embedding, blocks, enlarge=level < len(widths) - 1))
             now = wide
-        self.leave = nn.Sequential(group_norm(now), nn.SiLU(), nn.Conv2d(now, channels * patch**2, 3, padding=1))
+        leaving = (outputs or channels) * patch**2
+        self.leave = nn.Sequential(group_norm(now), nn.SiLU(), nn.Conv2d(now, leaving, 3, padding=1))
         _zero(self.leave[-1])
 
     def forward(
         self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"], condition: Tensor | None = None
-    ) -> Float[Tensor, "n c h w"]:
+    ) -> Float[Tensor, "n outputs h w"]:
         """Evaluate the network."""
         if x.shape[1:] != self.image_shape:
             raise ShapeError(f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), "

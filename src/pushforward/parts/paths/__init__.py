@@ -7,9 +7,25 @@ A path is two functions, alpha and sigma. What follows from them is written once
 from .angle import angle, time_of_angle
 from .coefficients import combination, conversion
 from .cosine import Cosine
+from .discrete_vp import DiscreteVP
+from .edm import EDM
 from .linear import Linear
 from .reverse import reverse_terms
+from .sub_vp import SubVP
 from .ve import VE
 from .vp import VP
 
-__all__ = ["VE", "VP", "Cosine", "Linear", "angle", "combination", "conversion", "reverse_terms", "time_of_angle"]
+__all__ = [
+    "EDM",
+    "VE",
+    "VP",
+    "Cosine",
+    "DiscreteVP",
+    "Linear",
+    "SubVP",
+    "angle",
+    "combination",
+    "conversion",
+    "reverse_terms",
+    "time_of_angle",
+]

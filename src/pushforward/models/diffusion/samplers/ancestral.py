@@ -10,6 +10,7 @@ Kingma et al. 2021, https://arxiv.org/abs/2107.00630, appendix A.
 """
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 
@@ -61,9 +62,10 @@ class Ancestral(Kernel):
     def on(self, model: Denoiser, condition: Tensor | None = None) -> "Ancestral":
         """This sampler attached to a model, for rows with this condition `(n, ...)`."""
         _, times = grid(model.path, self.steps, self.spacing)
-        return replace(
-            self, walk=Walk(model, condition, times, _table(model.path, model.predict, self.steps, self.spacing))
-        )
+        table = _table(model.path, model.predict, self.steps, self.spacing)
+        learned = getattr(model, "learned_variance", False)
+        spread = log_variances(model.path, self.steps, self.spacing) if learned else ()
+        return replace(self, walk=Walk(model, condition, times, table, spread))
 
     def init(self, x: Tensor) -> State:
         """Begin at standard normal noise `(n, *event)`."""
@@ -72,6 +74,14 @@ class Ancestral(Kernel):
     def step(self, state: State, generator: RowGenerator) -> tuple[State, Info]:
         """One step towards the data."""
         return attached(self.walk, "Ancestral").advance(state, generator)
+
+
+@functools.lru_cache(maxsize=256)
+def log_variances(path: Path, steps: int, spacing: Spacing) -> tuple[tuple[float, float], ...]:
+    """log of the posterior's variance and of beta, for every step but the last."""
+    angles, _ = grid(path, steps, spacing)
+    pairs = [((math.cos(t), math.sin(t)), (math.cos(s), math.sin(s))) for t, s in itertools.pairwise(angles[:-1])]
+    return tuple((2 * math.log(posterior(*t, *s)[2]), math.log(1 - (t[0] / s[0]) ** 2)) for t, s in pairs)
 
 
 @functools.lru_cache(maxsize=256)

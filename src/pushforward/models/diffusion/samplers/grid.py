@@ -8,6 +8,7 @@ import torch
 from pushforward.core.errors import ConfigError
 from pushforward.core.path import Path
 from pushforward.parts.paths.angle import angle, time_of_angle
+from pushforward.parts.paths.discrete_vp import DiscreteVP
 
 Spacing = Literal["angle", "time"]
 
@@ -26,7 +27,12 @@ def grid(path: Path, steps: int, spacing: Spacing) -> tuple[tuple[float, ...], t
     """
     if steps < 1:
         raise ConfigError(f"expected at least one step, got steps={steps}")
-    if spacing == "time":
+    if spacing == "time" and isinstance(path, DiscreteVP):  # some of its own steps, and then clean data
+        if steps > path.steps:
+            raise ConfigError(f"expected at most the {path.steps} steps of {path}, got steps={steps}; take fewer")
+        t = torch.linspace(path.steps, 0, steps + 1, dtype=torch.float64).round() / path.steps
+        theta = angle(path, t)
+    elif spacing == "time":
         t = torch.linspace(path.t_max, path.t_min, steps + 1, dtype=torch.float64)
         theta = angle(path, t)
     elif spacing == "angle":

@@ -25,12 +25,16 @@ Row = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Walk:
-    """A model and a condition; the times at which it is asked; for every step (from_y, from_prediction, from_noise)."""
+    """A model and a condition; the times at which it is asked; for every step (from_y, from_prediction, from_noise).
+
+    `log_variances` of every step, (of the posterior, beta), are for a model that has learned where between them it is.
+    """
 
     model: Denoiser
     condition: Tensor | None
     times: tuple[float, ...]
     table: tuple[Row, ...]
+    log_variances: tuple[tuple[float, float], ...] = ()
 
     def begin(self, x: Tensor) -> State:
         """Times as `(n,)` tensors, made once and not at every step."""
@@ -45,6 +49,12 @@ class Walk:
                 f"expected at most {len(self.table)} steps, got one more; this walk is at its end, which is data"
             )
         from_y, from_prediction, from_noise = self.table[step]
+        if self.log_variances and from_noise:
+            prediction, share = self.model.prediction_and_share(y, state.memory[step], self.condition)  # type: ignore[attr-defined]
+            low, high = self.log_variances[step]
+            noise = generator.normal(*y.shape[1:], dtype=y.dtype).mul_((0.5 * (low + share * (high - low))).exp())
+            y = torch.add(y * from_y, prediction, alpha=from_prediction).add_(noise)
+            return State(y, step + 1, state.memory), Info({"time": self.times[step + 1]})
         y = torch.add(y * from_y, self.model(y, state.memory[step], self.condition), alpha=from_prediction)
         if from_noise:
             y = torch.add(y, generator.normal(*y.shape[1:], dtype=y.dtype), alpha=from_noise)
