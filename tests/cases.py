@@ -223,6 +223,10 @@ CASES["distributions"] = {
         pf.data.Table.of(torch.tensor([[1.0, 7.5, 40.5], [2.0, 9.5, 20.0], [4.0, 6.5, 30.0]])).given("x2"), width=16
     ),
     "Diffusion of images": lambda: pf.diffusion.v_diffusion(event_shape=(1, 4, 4), levels=4, width=8),
+    "Diffusion with learned variances": lambda: pf.diffusion.ddpm(
+        event_shape=2, width=16, schedule="linear", learned_variance=True
+    ),
+    "Diffusion, preconditioned": lambda: pf.diffusion.edm(event_shape=2, width=16),
     "FullGaussian": lambda: pf.distributions.FullGaussian(
         torch.tensor([0.5, -1.0, 2.0]), torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.3, 0.2, 0.1]])
     ),
@@ -263,8 +267,11 @@ CASES["distributions"] = {
 CASES["solvers"] = {
     "Bosh3": lambda: pf.diffeq.Bosh3(),
     "Dopri5": lambda: pf.diffeq.Dopri5(),
+    "Dopri8": lambda: pf.diffeq.Dopri8(),
     "Euler": lambda: pf.diffeq.Euler(),
     "Heun": lambda: pf.diffeq.Heun(),
+    "Kvaerno3": lambda: pf.diffeq.Kvaerno3(),
+    "Kvaerno5": lambda: pf.diffeq.Kvaerno5(),
     "Midpoint": lambda: pf.diffeq.Midpoint(),
     "RK4": lambda: pf.diffeq.RK4(),
     "Tsit5": lambda: pf.diffeq.Tsit5(),
@@ -275,13 +282,21 @@ CASES["terms"] = {
     "ControlTerm": lambda: pf.diffeq.ControlTerm(
         lambda t, y: torch.stack([y, y**2], -1), SimpleNamespace(evaluate=lambda t: torch.stack([t, t.sin()], -1))
     ),
+    "ControlTerm along a spline": lambda: pf.diffeq.ControlTerm(
+        lambda t, y: torch.stack([y, y**2], -1),
+        pf.diffeq.interpolation.natural_cubic(torch.tensor([0.0, 1.0, 3.0]), torch.randn(2, 3, 2)),
+    ),
     "ODETerm": lambda: pf.diffeq.ODETerm(lambda t, y: -y * t.unsqueeze(1)),
 }
 
 # --- paths ---
 CASES["paths"] = {
     "Cosine": lambda: pf.paths.Cosine(),
+    "DiscreteVP": lambda: pf.paths.DiscreteVP(),
+    "DiscreteVP, cosine": lambda: pf.paths.DiscreteVP("cosine", 50),
+    "EDM": lambda: pf.paths.EDM(0.01, 60.0),
     "Linear": lambda: pf.paths.Linear(),
+    "SubVP": lambda: pf.paths.SubVP(),
     "VE": lambda: pf.paths.VE(0.02, 30.0),
     "VP": lambda: pf.paths.VP(),
     "VP slow": lambda: pf.paths.VP(beta_min=0.5, beta_max=4.0),
@@ -295,18 +310,51 @@ CASES["kernels"] = {
     "ProbabilityFlow": lambda: pf.diffusion.samplers.ProbabilityFlow(steps=5, solver=pf.diffeq.RK4()),
 }
 
+
 # --- processes ---
+def _latent_ode(encoder: str) -> pf.dynamics.LatentODE:
+    network = _stirred(pf.nn.SeriesEncoder(2, 6, 8, encoder, [8], [8]))
+    field, decoder = pf.nn.VectorField(3, [8]), pf.nn.MLP(3, 2, [8], "tanh")
+    return pf.dynamics.LatentODE(network, field, decoder, draws=4, solver=pf.diffeq.Tsit5(), rtol=1e-6, atol=1e-7)
+
+
+def _started(process, start: float):
+    """A model of series whose equation begins at this time."""
+    process.units.start.fill_(start)
+    return process
+
+
 CASES["processes"] = {
     "ConditionalNeuralProcess": lambda: pf.processes.ConditionalNeuralProcess(2, 3, hidden=32, representation=32),
+    "LatentODE": lambda: _latent_ode("rnn"),
+    "LatentODE, decay": lambda: _latent_ode("decay"),
+    "LatentODE, ODE-RNN": lambda: _latent_ode("ode_rnn"),
+    "LatentSDE": lambda: _started(
+        _stirred(pf.dynamics.LatentSDE(2, latent=3, context_size=6, hidden=[8], steps=5, paths=6), 0.3), -4.0
+    ),
+    "NeuralSDE": lambda: _started(_stirred(pf.dynamics.NeuralSDE(2, hidden=[8], diffusion="network"), 0.3), -4.0),
+    "NeuralSDE, linear": lambda: _started(pf.dynamics.NeuralSDE(3), -4.0),
+    "ODEForecaster": lambda: pf.dynamics.neural_ode_series(channels=2, hidden=[8]),
 }
 
 # --- networks ---
 CASES["networks"] = {
     "ContractiveConv": lambda: pf.nn.ContractiveConv((2, 4, 4), channels=[8], kernels=[3, 1]),
     "ContractiveMLP": lambda: pf.nn.ContractiveMLP(3, hidden=[8], condition=2, activation="elu"),
+    "ControlField": lambda: pf.dynamics.ControlField(3, 2, width=8, layers=1),
     "InvertibleResNetClassifier": lambda: pf.flows.invertible_resnet_classifier(
         event_shape=(1, 8, 8), classes=4, levels=17, blocks=1, width=8
     ),
+    "NeuralCDE": lambda: pf.dynamics.neural_cde(channels=2, outputs=3, hidden=4, width=8, counts=True),
+    "NeuralCDE to regress": lambda: pf.dynamics.neural_cde(
+        channels=1, outputs=2, hidden=4, width=8, interpolation="rectilinear", head="regress", solver="Heun"
+    ),
+    "NeuralODE": lambda: pf.dynamics.neural_ode(features=2, outputs=3, hidden=[8], augment=1),
+    "NeuralODE of images": lambda: pf.dynamics.NeuralODE((1, 4, 4), 2, pf.nn.ConvVectorField(2, 4), 1, kinetic=0.1),
+    "ODERNN": lambda: pf.nn.ODERNN(3, 4, [8], substeps=2, solver=pf.diffeq.Heun()),
+    "SeriesEncoder": lambda: pf.nn.SeriesEncoder(2, 3, 8, "decay"),
+    "SeriesGRU": lambda: pf.nn.SeriesGRU(3, 4),
+    "VectorField": lambda: pf.nn.VectorField(3, [8], time=True),
     "MaskedMLP": lambda: pf.nn.MaskedMLP(3, 2, hidden=[8, 8], condition=1, order=[1, 0, 2]),
     "CausalTransformer": lambda: pf.nn.CausalTransformer(3, 2, 4, width=8, heads=2),
     "MLP": lambda: pf.nn.MLP(3, 2, hidden=[8, 8], condition=1),

@@ -7,7 +7,7 @@ import pytest
 from sklearn import datasets
 
 from pushforward.core.errors import ConfigError, DataError
-from pushforward.parts.data import Images, Table, load, names
+from pushforward.parts.data import Images, Series, Table, load, names
 
 FOLDER = os.environ.get("PUSHFORWARD_DATA")
 local = pytest.mark.skipif(FOLDER is None, reason="PUSHFORWARD_DATA is not set")
@@ -27,7 +27,7 @@ def test_names_say_what_there_is(monkeypatch):
 @pytest.mark.parametrize("entry", [e for e in names() if not e.files and e.kind != "functions"], ids=lambda e: e.name)
 def test_what_needs_no_file_loads(entry):
     data = load(entry.name)
-    assert isinstance(data, Table if entry.kind == "table" else Images)
+    assert isinstance(data, {"table": Table, "images": Images, "series": Series}[entry.kind])
     data.require_fittable()
 
 

@@ -20,7 +20,7 @@ from pushforward.core.errors import UserError
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 app = typer.Typer(name="pushforward", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Generative models: fit, sample and score tables, images and sets of functions.")  # fmt: skip
+                  help="Generative models: fit, sample and score tables, images, time series and sets of functions.")  # fmt: skip
 
 
 def sentences(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +45,9 @@ def sentences(command: Callable[..., Any]) -> Callable[..., Any]:
 def fit(
     data: Annotated[
         str | None,
-        typer.Argument(help="A recipe, a named data set, or a path: csv, tsv, parquet, npz, npy, folder of images."),
+        typer.Argument(
+            help="A recipe, a named data set, or a path: csv, tsv, parquet, npz, npy, ts, folder of images."
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="A model of `pushforward list`; by default one that fits the data.")
@@ -157,24 +159,42 @@ def score(
     output: Annotated[Path | None, typer.Option("-o", help="A csv file for the score of every row.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
 ) -> None:
-    """Score every row of DATA: log probability in nats."""
+    """Score every row of DATA: log probability in nats; of series, the error of forecasts or the answers of a classifier."""
     from pushforward.lab import runs
-    from pushforward.lab.metrics import bits_per_dim, nll
     from pushforward.parts.data import write_csv
 
-    opened = runs.open_run(run, device)
-    scores = runs.score(opened, data)
-    mean = nll(scores.log_prob)
-    bits = (
-        f", {bits_per_dim(scores.log_prob, scores.event_numel).value:.3f} bits/dim"
-        if opened.about["kind"] == "images"
-        else ""
-    )
-    typer.echo(f"mean log_prob {-mean.value:.4f} nats{bits} (std error {mean.std_error:.4f}, {len(scores.log_prob):,} rows, "
-               f"{scores.kind.replace('_', ' ')})")  # fmt: skip
+    scores = runs.score(runs.open_run(run, device), data)
+    typer.echo(scores.summary())
     if output is not None:
         write_csv(output, *scores.columns())
         typer.echo(f"scores  {output}")
+
+
+@app.command()
+@sentences
+def forecast(
+    run: Annotated[Path, typer.Argument(help="A run folder of a model of series, such as `fit lynx_hare`.")],
+    data: Annotated[
+        str | None, typer.Argument(help="A named data set or a file of series; by default the data of the run.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="How far: a time as the data write it, such as 1930, 2026-12 or 2026-12-31.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="How far: instants beyond the end, as far apart as those of the data.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", help="A picture (.png) or a table (.csv); by default RUN/forecast.png.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
+) -> None:
+    """Forecast series beyond their end, and fill their gaps: mean and intervals of 50 and 90 %."""
+    from pushforward.lab import runs
+
+    found, path = runs.forecast(runs.open_run(run, device), data, until=until, steps=steps, out=output)
+    for line in found.notes:
+        typer.echo(f"note    {line}")
+    typer.echo(f"forecast {path}")
 
 
 @app.command()

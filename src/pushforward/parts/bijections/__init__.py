@@ -9,6 +9,7 @@ from .bernstein_transformer import BernsteinTransformer
 from .chain import Chain
 from .circular_spline_transformer import CircularSplineTransformer
 from .class_prior import ClassPrior
+from .continuous import Continuous
 from .coupling import Coupling
 from .diagonal import Diagonal
 from .elementwise import ElementwiseTransformer
@@ -26,6 +27,7 @@ from .orthogonal import Orthogonal
 from .patches import Patches
 from .permutation import Permutation, random_permutation
 from .planar import Planar
+from .planar_continuous import PlanarField
 from .qr_linear import QRLinear
 from .radial import Radial
 from .rational_quadratic_transformer import RationalQuadraticTransformer
@@ -47,6 +49,7 @@ __all__ = [
     "Chain",
     "CircularSplineTransformer",
     "ClassPrior",
+    "Continuous",
     "Coupling",
     "Diagonal",
     "ElementwiseTransformer",
@@ -64,6 +67,7 @@ __all__ = [
     "Patches",
     "Permutation",
     "Planar",
+    "PlanarField",
     "QRLinear",
     "Radial",
     "RationalQuadraticTransformer",

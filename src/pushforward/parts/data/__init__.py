@@ -1,4 +1,4 @@
-"""Data: load by name or path, as a `Table` or as `Images`; draw toys; write what was sampled."""
+"""Data: load by name or path, as a `Table`, `Images` or `Series`; draw toys; write what was sampled."""
 
 from .array_file import save_array
 from .collections import NamedData, names
@@ -8,6 +8,7 @@ from .function_sets import FunctionBatch, FunctionSet, gp_draws, sines
 from .images import Images, write_images
 from .load import load
 from .partly_labelled import PartlyLabelled, hide_labels
+from .series import Series, SeriesBatch, SeriesUnits
 from .split import split_rows
 from .table import Column, Table
 from .toys import TOYS, toy, toy_log_prob

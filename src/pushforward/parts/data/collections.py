@@ -17,11 +17,16 @@ from .array_file import read_array_file
 from .csv_file import read_csv
 from .function_sets import FunctionSet, gp_draws, sines
 from .images import Images
+from .physionet import read_physionet2012
+from .series import Series
+from .series_csv import SeriesColumns, read_series_csv
+from .series_toys import bidirectional_spirals, damped_oscillator, ornstein_uhlenbeck
 from .table import Table, table_of
 from .toys import TOYS, toy
+from .ts_file import read_ts
 
 VARIABLE = "PUSHFORWARD_DATA"
-Kind = Literal["table", "images", "functions"]
+Kind = Literal["table", "images", "functions", "series"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class _Set:
 
     kind: Kind
     summary: str
-    read: Callable[[list[Path], Choice], Table | Images | FunctionSet]
+    read: Callable[[list[Path], Choice], Table | Images | FunctionSet | Series]
     files: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     labels: bool = False  # can they be chosen?
@@ -73,7 +78,7 @@ def names() -> tuple[NamedData, ...]:
                  for name, own in SETS.items())  # fmt: skip
 
 
-def read_named(name: str, choice: Choice) -> Table | Images | FunctionSet:
+def read_named(name: str, choice: Choice) -> Table | Images | FunctionSet | Series:
     """Read one of `names()`. Raises `DataError` when its files are not here, `ConfigError` for a part it does not have."""
     own = SETS[name]
     if choice.part is not None and choice.part not in own.parts:
@@ -179,6 +184,35 @@ def _csv(summary: str, columns: str, *files: str) -> _Set:
     )
 
 
+def _drawn_series(about: str, draw: Callable[[], Series]) -> _Set:
+    return _Set("series", f"{about}, drawn from a formula", lambda _, choice: draw())
+
+
+def _record(about: str, file: str, time: str, *drop: str) -> _Set:
+    """One long series in PUSHFORWARD_DATA."""
+
+    def read(paths: list[Path], choice: Choice) -> Series:
+        return read_series_csv(paths[0], SeriesColumns(time), drop=(*drop, *choice.drop))
+
+    return _Set("series", about, read, (f"series/{file}",))
+
+
+def _co2(paths: list[Path], choice: Choice) -> Series:
+    """Its header names six of seven columns, so columns go by position; months without a measurement are negative."""
+    rows = np.loadtxt(paths[0], delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2)
+    return Series.of(rows[:, 0], np.where(rows[:, 1] > 0, rows[:, 1], np.nan)[None], channel_names=("co2",),
+                     time_name="date", time_unit="years")  # fmt: skip
+
+
+def _classified(about: str, name: str) -> _Set:
+    """Labelled series in PUSHFORWARD_DATA, in two `.ts` files."""
+
+    def read(paths: list[Path], choice: Choice) -> Series:
+        return read_ts(paths[-1:] if choice.part == "test" else paths[:1])
+
+    return _Set("series", about, read, (f"series/{name}_TRAIN.ts", f"series/{name}_TEST.ts"), _HALVES)
+
+
 _WINE = ("fixed_acidity volatile_acidity citric_acid residual_sugar chlorides free_sulfur_dioxide total_sulfur_dioxide density "
          "pH sulphates alcohol quality")  # fmt: skip
 _ADULT = ("age workclass fnlwgt education education_num marital_status occupation relationship race sex capital_gain "
@@ -201,6 +235,9 @@ SETS: dict[str, _Set] = {
     "gp_matern52": _functions("4,096 rougher curves of a Gaussian process", lambda: gp_draws("matern52", _CURVES)),
     "gp_periodic": _functions("4,096 repeating curves of a Gaussian process", lambda: gp_draws("periodic", _CURVES)),
     "sines": _functions("4,096 waves of random height and shift", lambda: sines(_CURVES)),
+    "bidirectional_spirals": _drawn_series("1,000 spirals in the plane, clockwise or not, 100 irregular instants each", bidirectional_spirals),
+    "ornstein_uhlenbeck": _drawn_series("1,000 Ornstein-Uhlenbeck processes at 50 irregular instants", ornstein_uhlenbeck),
+    "damped_oscillator": _drawn_series("1,000 damped oscillations, position and speed at 50 irregular instants", damped_oscillator),
     "digits": _Set("images", "1,797 handwritten digits, 8 x 8, 17 grey levels, 10 classes (scikit-learn)", _digits),
     "iris": _learned("iris", "species", "150 irises, 4 measures and the species"),
     "wine": _learned("wine", "cultivar", "178 wines, 13 measures and the cultivar"),
@@ -219,4 +256,13 @@ SETS: dict[str, _Set] = {
     "wine_white": _csv("4,898 white wines, 11 measures and the quality", _WINE, "winequality-white.csv"),
     "abalone": _csv("4,177 abalones, 8 measures and the sex, a column of text", _ABALONE, "abalone.csv"),
     "adult": _csv("48,842 people, 6 numbers and 9 columns of text", _ADULT, "adult-train.csv", "adult-test.csv"),
+    "lynx_hare": _record("21 years of pelts of lynx and hare, Hudson Bay, 1900 to 1920", "hudson-bay-lynx-hare.csv", "Year"),
+    "co2": _Set("series", "Carbon dioxide at Mauna Loa by month since 1958, in parts per million", _co2, ("series/co2-mm-mlo.csv",)),
+    "temperatures": _record("10 years of daily minimum temperatures, 1981 to 1990", "daily-min-temperatures.csv", "Date"),
+    "airline": _record("12 years of airline passengers by month, in thousands", "airline.csv", "Date"),
+    "nile": _record("100 years of the volume of the Nile, 1871 to 1970", "nile.csv", "year"),
+    "basic_motions": _classified("80 recordings of a smart watch, 6 channels, 4 activities", "BasicMotions"),
+    "italy_power": _classified("1,096 days of electricity in Italy by hour, winter or summer", "ItalyPowerDemand"),
+    "physionet2012": _Set("series", "12,000 stays in intensive care, 41 channels with gaps, survived or not; sets a, b and c",
+                          lambda paths, choice: read_physionet2012(paths[0], choice.part or "a"), ("physionet2012.npz",), ("a", "b", "c")),
 }  # fmt: skip

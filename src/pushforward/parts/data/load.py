@@ -14,7 +14,10 @@ from .function_sets import FunctionSet
 from .image_folder import read_image_folder
 from .images import Images
 from .parquet_file import read_parquet
+from .series import Series
+from .series_csv import SeriesColumns, read_series_csv
 from .table import Table
+from .ts_file import read_ts
 
 _TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
 _ARRAYS = (".npz", ".npy")
@@ -23,8 +26,9 @@ _PARQUET = (".parquet", ".pq")
 
 def load(source: str | os.PathLike[str], *, part: str | None = None, resize: int | Sequence[int] | None = None,
          mode: str | None = None, label: str | None = None, drop: str | Sequence[str] = (), given: str | Sequence[str] = (),
-         header: bool | None = None) -> Table | Images | FunctionSet:  # fmt: skip
-    """Load a `Table` or `Images` by name (see `names`) or by path: .csv, .tsv, .parquet, .npz, .npy, a folder of pictures.
+         header: bool | None = None, time: str | None = None, series: str | None = None, channel: str | None = None,
+         value: str | None = None) -> Table | Images | FunctionSet | Series:  # fmt: skip
+    """Load a `Table`, `Images` or `Series` by name (see `names`) or path: .csv, .tsv, .parquet, .npz, .npy, .ts, a folder of pictures.
 
     A name wins over a file of that name; write './digits' for the file. Options that do not apply are refused.
 
@@ -33,10 +37,14 @@ def load(source: str | os.PathLike[str], *, part: str | None = None, resize: int
         part: "train" (where nothing is said), "valid" or "test" of a divided set; of an .npz also the name of an array.
         resize: (height, width) of images, or one number for both.
         mode: "L" (grey) or "RGB".
-        label: the array of an .npz file that holds the labels.
+        label: the array of an .npz file, or the column of a file of series, that holds the labels.
         drop: columns to leave out, as a list or with commas between them; "labels" for images without labels.
         given: columns to condition on.
         header: whether a text file begins with names, where that is judged wrongly.
+        time: the column of times, which makes a text file a `Series`: its other columns are channels, and empty cells were not
+            observed. Times are numbers or dates such as 2020-01, 2020-01-31 or 2020-01-31 18:30 (see `Series.time_unit`).
+        series: the column that tells many series of one file apart.
+        channel, value: the columns that name a channel and hold its number, where channels are below one another.
 
     Raises:
         DataError: the file cannot be used as it is; the sentence says where and what to do.
@@ -51,16 +59,21 @@ def load(source: str | os.PathLike[str], *, part: str | None = None, resize: int
     size = _size(resize)
     name = str(source).lower().replace("-", "_").replace(" ", "_")
     if name in SETS:
-        _refuse(source, header=header, label=None if SETS[name].labels else label)
+        columns = None
+        _refuse(source, header=header, time=time, series=series, channel=channel, value=value)
+        _refuse(source, label=None if SETS[name].labels else label)
         found = read_named(name, Choice(part, label, drop))
     else:
-        found = _read_path(Path(source).expanduser(), str(source), part, size, mode, label, drop, header)
+        columns = _series_columns(source, time, series, channel, value, label)
+        found = _read_path(Path(source).expanduser(), str(source), part, size, mode, label, drop, header, columns)
     if isinstance(found, Table):
         _refuse(source, resize=resize, mode=mode)
         return found.given(*given)
     _refuse(source, given=given or None, header=header)
-    if isinstance(found, FunctionSet):
-        _refuse(source, resize=resize, mode=mode, drop=drop or None)
+    if isinstance(found, FunctionSet | Series):
+        _refuse(source, resize=resize, mode=mode)
+        if not isinstance(found, Series) or columns is None:
+            _refuse(source, drop=drop or None)
         return found
     if other := [name for name in drop if name != "labels"]:
         raise ConfigError(f"expected only 'labels' to leave out of images, got {listed(other)}; correct drop")
@@ -70,9 +83,9 @@ def load(source: str | os.PathLike[str], *, part: str | None = None, resize: int
 
 
 def _read_path(path: Path, source: str, part: str | None, size: tuple[int, int] | None, mode: str | None, label: str | None,
-               drop: Sequence[str], header: bool | None) -> Table | Images:  # fmt: skip
+               drop: Sequence[str], header: bool | None, columns: SeriesColumns | None) -> Table | Images | Series:  # fmt: skip
     suffix = path.suffix.lower()
-    known = (*_TEXT, *_ARRAYS, *_PARQUET)
+    known = (*_TEXT, *_ARRAYS, *_PARQUET, ".ts")
     if not path.exists() and suffix not in known and len(path.parts) == 1:
         nearby = (entry.name for entry in Path().iterdir())
         hint = did_you_mean(source, (*SETS, *nearby)) or "; pushforward.data.names() lists the names"
@@ -85,6 +98,15 @@ def _read_path(path: Path, source: str, part: str | None, size: tuple[int, int] 
         raise DataError(
             f"expected a file ending in {', '.join(known)} or a folder of pictures, got '{path}'; convert it to one of them"
         )
+    if columns is not None:
+        if suffix not in _TEXT:
+            raise ConfigError(f"expected a text file such as .csv with a column of times, got '{path}' with time={columns.time!r}; "
+                              "export it as csv, or leave time out")  # fmt: skip
+        _refuse(source, part=part)
+        return _reading(path, lambda: read_series_csv(path, columns, drop=drop, header=header))
+    if suffix == ".ts":
+        _refuse(source, part=part, label=label, header=header)
+        return _reading(path, lambda: read_ts([path]))
     if suffix in _ARRAYS:
         return _reading(path, lambda: read_array_file(path, part=part, label=label, drop=drop))
     _refuse(source, part=part, label=label)
@@ -94,7 +116,19 @@ def _read_path(path: Path, source: str, part: str | None, size: tuple[int, int] 
     return _reading(path, lambda: read_csv(path, drop=drop, header=header))
 
 
-def _reading(path: Path, read: Callable[[], Table | Images]) -> Table | Images:
+def _series_columns(source: object, time: str | None, series: str | None, channel: str | None, value: str | None,
+                    label: str | None) -> SeriesColumns | None:  # fmt: skip
+    if time is None:
+        given = {"series": series, "channel": channel, "value": value}
+        if any(given.values()):
+            names = listed([name for name, own in given.items() if own])
+            raise ConfigError(f"expected time beside {names}, the column of the times of '{source}', got none; add time='NAME' "
+                              "(on the command line: --set time=NAME)")  # fmt: skip
+        return None
+    return SeriesColumns(time, series, channel, value, label)
+
+
+def _reading(path: Path, read: Callable[[], Table | Images | Series]) -> Table | Images | Series:
     try:
         return read()
     except OSError as error:

@@ -7,6 +7,7 @@ never waits for the device within a step: it looks at how things stand every few
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,9 @@ from torch import Tensor
 from pushforward.core.shapes import expand_right
 from pushforward.core.term import Term
 
-from .dense import DenseSolver, Record, Saves
+from .checkpointed import Log
+from .dense import DenseSolver, Record, Saves, interpolate
+from .events import Event, Watch
 from .fixed import select
 from .solution import Status
 from .step_size import PID, Norm, first_step
@@ -33,6 +36,7 @@ class Outcome:
     last_t: Tensor
     last_y: Tensor
     wild: bool
+    event_t: Tensor | None = None
 
 
 class Adaptive:
@@ -44,14 +48,20 @@ class Adaptive:
     """
 
     def __init__(self, terms: Sequence[Term], y0: Tensor, t: Tensor, solver: DenseSolver, pid: PID, norm: Norm, *,
-                 forward: bool, careful: bool = False):  # fmt: skip
+                 forward: bool, careful: bool = False, event: Event | None = None,
+                 log: Log | None = None):  # fmt: skip
         self.terms, self.y0, self.solver, self.pid, self.norm, self.careful = terms, y0, solver, pid, norm, careful
-        self.forward = forward
+        self.forward, self.log = forward, log
         self.nearer, self.farther = (torch.minimum, torch.maximum) if forward else (torch.maximum, torch.minimum)
         self.t, self.y, self.t_end, self.goal = t[:, 0], y0, t[:, -1], t[:, -1].detach()
         self.state = solver.init(terms, self.t, y0)
+        if hasattr(self.state, "norm"):
+            self.state = self.state._replace(norm=norm)
         self.saves = Saves(t, forward, solver.dense)
-        self.record = Record(y0, len(solver.dense), self.saves.wanted)
+        self.watch = None if event is None else Watch(event, terms, self.t, y0)
+        self.event_t = None if event is None else torch.full_like(self.goal, torch.inf if forward else -torch.inf)
+        self.keep = self.saves.wanted or event is not None  # stages, for dense output
+        self.record = Record(y0, len(solver.dense), self.keep)
         with torch.no_grad():
             span = self.goal - self.t
             self.reach = t.abs().amax(1)
@@ -76,32 +86,44 @@ class Adaptive:
         out_of_steps = (self.t != self.t_end) & (self.status == Status.SUCCESS)
         status = torch.where(out_of_steps, int(Status.MAX_STEPS), self.status)
         y = self.saves.assemble(self.y0, self.y)
-        return Outcome(y, status, self.accepted, self.rejected, self.t, self.y, self.wild)
+        return Outcome(y, status, self.accepted, self.rejected, self.t, self.y, self.wild, self.event_t)
 
     def trial(self) -> None:
         """Try one step with every sample."""
-        t0, y0, record = self.t, self.y, self.record
+        t0, y0, h, state0, record = self.t, self.y, self.h, self.state, self.record
         t1 = self.nearer(t0 + self.h, self.t_end)
         if self.careful:
             with torch.no_grad():
-                trial, error, _, _ = self.solver.step_dense(self.terms, t0, t1, y0, self.state, None)
+                trial, error, _ = self.solver.step(self.terms, t0, t1, y0, self.state)
             norm, accept = self.control(error, y0, trial, t0, t1)
-            taken = torch.where(accept, t1, t0)
-            y1, _, state, stages = self.solver.step_dense(self.terms, t0, taken, y0, self.state, None)
+            y1, _, state, stages = self._step(t0, torch.where(accept, t1, t0), y0)
         else:
-            y1, error, state, stages = self.solver.step_dense(self.terms, t0, t1, y0, self.state, record.workspace())
+            y1, error, state, stages = self._step(t0, t1, y0)
             norm, accept = self.control(error, y0, y1, t0, t1)
+        if self.log is not None:
+            self.log.note(y0, t0, t1, state0, h, accept)
         record.t0.append(t0)
         record.t1.append(t1)
         record.y0.append(y0)
         record.norms.append(norm)
         record.accepts.append(accept)
-        if self.saves.wanted and record.memory is None:
+        if self.keep and record.memory is None:
             record.stages.append(stages)
         self.t = torch.where(accept, t1, t0)
         mask = expand_right(accept, y0)
         self.y = torch.where(mask, y1, y0)
         self.state = select(mask, state, self.state)
+        if self.watch is not None:
+            crossed = self.watch.crossed(self.t, self.y, accept & (t0 != t1))
+            record.crossed.append(crossed)
+            self.t_end = torch.where(crossed, self.t, self.t_end)  # it waits there until the next look
+
+    def _step(self, t0: Tensor, t1: Tensor, y0: Tensor) -> tuple[Tensor, Tensor, Any, Any]:
+        """A step, with what dense output needs of it only where there is any."""
+        if self.keep:
+            return self.solver.step_dense(self.terms, t0, t1, y0, self.state, self.record.workspace())
+        y1, error, state = self.solver.step(self.terms, t0, t1, y0, self.state)
+        return y1, error, state, None
 
     def _control(self, error: Tensor, y0: Tensor, y1: Tensor, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
         """The norm of the error, whether it is small enough, and (kept) the step to try next."""
@@ -129,9 +151,34 @@ class Adaptive:
             self.status = torch.where(failed, kind, self.status)
             self._set_floor()
         self.t_end = torch.where(failed, self.t, self.t_end)
+        if self.watch is not None:
+            self._end_at_events(self.watch)
         if self.saves.wanted:
             self.saves.collect(record, self.t)
         record.clear()
+
+    def _end_at_events(self, watch: Watch) -> None:
+        """Move the samples that wait behind an event back to it."""
+        record, n = self.record, len(self.t)
+        crossed = torch.stack(record.crossed)
+        rows, step, column = crossed.any(0), crossed.long().argmax(0), torch.arange(n, device=self.t.device)
+        if not rows.any():
+            return
+        start, end = torch.stack(record.t0)[step, column], torch.stack(record.t1)[step, column]
+        y0, stages = torch.stack(record.y0)[step, column], record.stacked_stages().transpose(1, 2)[step, column]
+        stages = torch.where(expand_right(rows, stages), stages, 0.0)  # no event, and perhaps no finite step
+
+        def path(theta: Tensor) -> Tensor:
+            return interpolate(self.solver.dense, theta, y0, stages)
+
+        with torch.no_grad():
+            at = torch.lerp(start, end, watch.search(start, end, path))
+        length = torch.where(rows, end - start, torch.ones_like(start))
+        t, y = watch.attach(at, path(torch.where(rows, (at - start) / length, 0.0)), rows)
+        self.t, self.t_end = torch.where(rows, t, self.t), torch.where(rows, t, self.t_end)
+        self.y = torch.where(expand_right(rows, y), y, self.y)
+        self.event_t = t if self.event_t is None else torch.where(rows, t, self.event_t)
+        self.status = torch.where(rows, int(Status.EVENT), self.status)
 
     def _set_floor(self) -> None:
         """The shortest step that makes sense here: eight spacings of floating-point times, above their rounding."""

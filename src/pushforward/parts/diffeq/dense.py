@@ -21,7 +21,10 @@ MEMORY = 1 << 26  # bytes that recorded steps may take, where fewer than MOST_ST
 
 @runtime_checkable
 class DenseSolver(Protocol):
-    """A `Solver` with adaptive steps, which also give the stages k_i, and with the weights to interpolate by them."""
+    """A `Solver` with adaptive steps, which also give the stages k_i, and with the weights to interpolate by them.
+
+    A solver that iterates to a tolerance may have a field `norm` in its state: it is set to the error norm of the solve.
+    """
 
     order: int
     dense: tuple[tuple[float, ...], ...]  # w_i(theta) = sum_p dense[i][p] theta^(p+1)
@@ -30,10 +33,24 @@ class DenseSolver(Protocol):
         """As `Solver.init`."""
         ...
 
+    def step(self, terms: Sequence[Term], t0: Tensor, t1: Tensor, y0: Tensor, state: Any) -> tuple[Tensor, Any, Any]:
+        """As `Solver.step`."""
+        ...
+
     def step_dense(self, terms: Sequence[Term], t0: Tensor, t1: Tensor, y0: Tensor, state: Any,
                    workspace: Workspace | None) -> tuple[Tensor, Tensor, Any, Any]:  # fmt: skip
         """As `Solver.step`, and the stages, `(s, n, *event)` or a list of s tensors, which may lie in the workspace."""
         ...
+
+
+def interpolate(dense: tuple[tuple[float, ...], ...], theta: Tensor, y0: Tensor, stages: Tensor) -> Tensor:
+    """y0 + sum_i w_i(theta) k_i for theta `(p,)`, y0 `(p, *event)` and stages `(p, s, *event)`."""
+    theta = theta.unsqueeze(1)
+    numbers = torch.tensor(dense, dtype=theta.dtype, device=theta.device).unbind(1)
+    weights = theta * numbers[-1]
+    for number in reversed(numbers[:-1]):
+        weights = (weights + number) * theta
+    return y0 + (expand_right(weights, stages) * stages).sum(1)
 
 
 class Record:
@@ -57,6 +74,7 @@ class Record:
         self.norms: list[Tensor] = []
         self.accepts: list[Tensor] = []
         self.stages: list[Any] = []
+        self.crossed: list[Tensor] = []  # whether an event happened in the step
 
     @property
     def full(self) -> bool:
@@ -100,13 +118,9 @@ class Saves:
         # accepted one after them, so that one is the last.
         step = (starts.detach()[:, rows] * self.sign < self.clock[rows, columns]).sum(0) - 1
         start = starts[step, rows]
-        theta = ((self.t[rows, columns] - start) / (ends[step, rows] - start)).unsqueeze(1)
+        theta = (self.t[rows, columns] - start) / (ends[step, rows] - start)
         stages = record.stacked_stages().transpose(1, 2)[step, rows]  # (points, s, *event)
-        numbers = torch.tensor(self.dense, dtype=theta.dtype, device=theta.device).unbind(1)
-        weights = theta * numbers[-1]
-        for number in reversed(numbers[:-1]):
-            weights = (weights + number) * theta
-        self.values.append(torch.stack(record.y0)[step, rows] + (expand_right(weights, stages) * stages).sum(1))
+        self.values.append(interpolate(self.dense, theta, torch.stack(record.y0)[step, rows], stages))
         self.places.append((rows, columns))
 
     def assemble(self, y0: Tensor, last: Tensor) -> Tensor:

@@ -70,29 +70,72 @@ def solve_each(terms: Sequence[Term], y0: Tensor, t: Tensor, solver: Solver,
     Every sample takes the steps it would take alone. While others still step through an interval, one that is through
     repeats its first step there, where the field is known to be finite, and the result is thrown away.
     """
-    spans = t.detach().diff(dim=1)
-    counts = (spans != 0).long()
-    if step is not None:
-        counts = counts * (spans.abs() / step - SLIVER).ceil().long().clamp(min=1)
-    most, least = counts.amax(0).tolist(), counts.amin(0).tolist()
-    state = solver.init(terms, t[:, 0], y0)
-    y, kept = y0, [y0]
-    for column, (a, b) in enumerate(zip(t[:, :-1].unbind(1), t[:, 1:].unbind(1))):
-        own, begin = counts[:, column], y
-        h = b - a if step is None else spans[:, column].sign() * step
-        for i in range(most[column]):
-            active = own > i if least[column] <= i else None
-            place = torch.full_like(own, i) if active is None else torch.where(active, i, 0)
-            start = torch.where(place > 0, a + place * h, a)
-            end = torch.where(place + 1 < own, a + (place + 1) * h, b)
+    grid, kept = Grid(t, step), [y0]
+    carried = y0, y0, solver.init(terms, t[:, 0], y0)
+    kept += [value for column, value in run_grid(terms, solver, grid, t.unbind(1), carried) if column is not None]
+    return torch.stack(kept), grid.counts.sum(1)
+
+
+def run_grid(terms: Sequence[Term], solver: Solver, grid: "Grid", t: Sequence[Tensor], carried: Any, first: int = 0,
+             last: int | None = None) -> Iterator[tuple[int | None, Any]]:  # fmt: skip
+    """Take the steps from `first` to before `last`; give (k, state) at the end of each interval k, and (None, carried).
+
+    `carried` is the state, that at the start of the interval, and the solver's state. A sample that is through starts
+    its first step of the interval over, where the field is known to be finite; the result is thrown away.
+    """
+    y, begin, state = carried
+    for column, i in grid.places[first:last]:
+        begin = y if i == 0 else begin
+        if grid.most[column]:
+            start, end, active = grid.step(column, i, t[column], t[column + 1])
             if active is None:
                 y, _, state = solver.step(terms, start, end, y, state)
-                continue
-            mask = expand_right(active, y)
-            y1, _, after = solver.step(terms, start, end, torch.where(mask, y, begin), state)
-            y, state = torch.where(mask, y1, y), select(active, after, state)
-        kept.append(y)
-    return torch.stack(kept), counts.sum(1)
+            else:
+                mask = expand_right(active, y)
+                y1, _, after = solver.step(terms, start, end, torch.where(mask, y, begin), state)
+                y, state = torch.where(mask, y1, y), select(active, after, state)
+        if i + 1 >= grid.most[column]:
+            yield column, y
+    yield None, (y, begin, state)
+
+
+class Grid:
+    """The steps between save times `(n, T)`: step i of interval k, for every sample from and to times of its own."""
+
+    def __init__(self, t: Tensor, step: float | None):
+        spans = t.detach().diff(dim=1)
+        self.counts = (spans != 0).long()  # (n, T - 1)
+        self.h = None
+        if step is not None:
+            self.counts = self.counts * (spans.abs() / step - SLIVER).ceil().long().clamp(min=1)
+            self.h = spans.sign() * step
+        self.most: list[int] = self.counts.amax(0).tolist()
+        self.least: list[int] = self.counts.amin(0).tolist()
+        # An interval without length takes no step but has a place.
+        self.places = [(column, i) for column, most in enumerate(self.most) for i in range(max(most, 1))]
+
+    def step(self, column: int, i: int, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Start, end, and which samples take it (None: all), between the save times a and b.
+
+        For a sample that is through it is the first step of the interval.
+        """
+        own = self.counts[:, column]
+        active = own > i if self.least[column] <= i else None
+        place = torch.full_like(own, i) if active is None else torch.where(active, i, 0)
+        h = b - a if self.h is None else self.h[:, column]
+        start = torch.where(place > 0, a + place * h, a)
+        return start, torch.where(place + 1 < own, a + (place + 1) * h, b), active
+
+
+def reached(y: Tensor) -> Tensor:
+    """The last save time up to which all states `(T, n, *event)` of a sample are finite, `(n,)`; -1 if none is."""
+    return y.isfinite().reshape(len(y), y.shape[1], -1).all(2).long().cumprod(0).sum(0) - 1
+
+
+def hold(y: Tensor, place: Tensor) -> Tensor:
+    """The states with every one after `place`, `(n,)`, replaced by the one there."""
+    rows, columns = torch.arange(y.shape[1], device=y.device), torch.arange(len(y), device=y.device)
+    return y[torch.minimum(columns.unsqueeze(1), place), rows]
 
 
 def select(mask: Tensor, new: Any, old: Any) -> Any:

@@ -16,10 +16,11 @@ class Status(IntEnum):
     MAX_STEPS = 1  # max_steps trial steps did not reach the last time
     STEP_UNDERFLOW = 2  # the error estimate asked for steps below the spacing of floating-point times
     NON_FINITE = 3  # the state or its error estimate became infinite or NaN, however short the step
+    EVENT = 4  # the event happened: the end that was asked for
 
 
 class SolveError(UserError):
-    """Some samples did not reach their last time."""
+    """Some samples reached neither their last time nor an event."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Solution:
 
     `t` are the save times as used, `(T,)` or `(n, T)`. `y` is `(T, n, *event)`, or a tree of such tensors if y0 was
     one. A sample whose status is not SUCCESS holds its last good state, that at `last_t`, at the save times that it
-    did not reach.
+    did not reach. A sample that met its event holds the state there, and `last_t` is the time of the event.
     """
 
     t: Tensor
@@ -39,16 +40,18 @@ class Solution:
     rejected: Tensor  # (n,) steps tried and thrown away
     last_t: Tensor  # (n,) time reached: the last save time unless the solve of the sample failed
     last_y: Any  # the state there, (n, *event) or a tree
+    event_t: Tensor | None = None  # (n,) times of the events, infinite where there was none; None without `event`
 
 
 def raise_failures(solution: Solution, adaptive: bool) -> None:
     """Say in one sentence how many samples failed, where, and what to do; return if none did."""
-    failed = solution.status.ne(Status.SUCCESS).nonzero()[:, 0].tolist()
+    failed = (solution.status.ne(Status.SUCCESS) & solution.status.ne(Status.EVENT)).nonzero()[:, 0].tolist()
     if not failed:
         return
     kinds = [Status(value) for value in solution.status[failed].tolist()]
     counts = ", ".join(f"{kinds.count(kind)} {kind.name}" for kind in sorted(set(kinds)))
     first, times = failed[0], solution.t if solution.t.ndim == 1 else solution.t[failed[0]]
+    times = times.detach()
     remedies = {
         Status.MAX_STEPS: "raise max_steps or loosen rtol and atol",
         Status.STEP_UNDERFLOW: "loosen rtol and atol, or solve in float64",
@@ -59,6 +62,6 @@ def raise_failures(solution: Solution, adaptive: bool) -> None:
     advice = "; ".join(remedies[kind] for kind in sorted(set(kinds)))
     raise SolveError(
         f"expected all {len(solution.status)} samples to reach their last time, got {len(failed)} that did not "
-        f"({counts}; the first is sample {first}, good until t = {float(solution.last_t[first]):.6g} "
+        f"({counts}; the first is sample {first}, good until t = {float(solution.last_t[first].detach()):.6g} "
         f"of {float(times[0]):.6g} to {float(times[-1]):.6g}): {advice}, or pass throw=False and read Solution.status"
     )

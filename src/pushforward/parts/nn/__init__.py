@@ -7,12 +7,18 @@ from .convnet import ConvClassifier
 from .coupling_convnet import CouplingConvNet
 from .coupling_resnet import CouplingResNet
 from .deep_set import DeepSet
+from .gru import SeriesGRU, last_real
 from .masked_mlp import MaskedMLP
 from .mlp import MLP
 from .norm import group_norm
+from .ode_rnn import ODERNN
 from .periodic import Periodic
 from .resnet import ResidualMLP
+from .series_encoder import SeriesEncoder
 from .spectral_norm import SpectralConv2d, SpectralLinear
 from .time_embedding import TimeEmbedding
 from .time_mlp import TimeMLP
 from .unet import UNet
+from .vector_field import ConvVectorField, VectorField
+from .velocity_convnet import VelocityConvNet
+from .velocity_mlp import VelocityMLP

@@ -76,6 +76,21 @@ def divergence_hutchinson(
     return (fx, mean, error) if keep else (fx.detach(), mean.detach(), error)
 
 
+def pulled(f: Callable[[Tensor], Tensor], x: Float[Tensor, "n *event"], vectors: Float[Tensor, "k n *event"],
+           ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, "k n *event"]]:  # fmt: skip
+    """f(x) and v' (df/dx) for each of the k vectors v, one backward pass a vector; with a graph where gradients are enabled.
+
+    >>> pulled(lambda x: x**2, torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 2))[1].tolist()
+    [[[2.0, 4.0]]]
+    """
+    keep, rows = torch.is_grad_enabled(), list[Tensor]()
+    with _graph(f, x, keep) as (fx, x):
+        for i, v in enumerate(vectors.unbind(0)):
+            rows.append(_pull(fx, x, v, keep, last=i == len(vectors) - 1))
+        moved = torch.stack(rows)
+    return (fx, moved) if keep else (fx.detach(), moved.detach())
+
+
 def draw_probes(generator: RowGenerator, count: int, event_shape: tuple[int, ...], *, kind: Probe = "rademacher",
                 dtype: torch.dtype | None = None) -> Float[Tensor, "k n *event"]:  # fmt: skip
     """`count` probes for each row of the generator: signs (least variance) or standard normal numbers.

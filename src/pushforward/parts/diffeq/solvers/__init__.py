@@ -2,10 +2,13 @@
 
 from .bosh3 import Bosh3
 from .dopri5 import Dopri5
+from .dopri8 import Dopri8
 from .euler import Euler
 from .heun import Heun
+from .kvaerno3 import Kvaerno3
+from .kvaerno5 import Kvaerno5
 from .midpoint import Midpoint
 from .rk4 import RK4
 from .tsit5 import Tsit5
 
-__all__ = ["RK4", "Bosh3", "Dopri5", "Euler", "Heun", "Midpoint", "Tsit5"]
+__all__ = ["RK4", "Bosh3", "Dopri5", "Dopri8", "Euler", "Heun", "Kvaerno3", "Kvaerno5", "Midpoint", "Tsit5"]

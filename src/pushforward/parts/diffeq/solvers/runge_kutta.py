@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pushforward.core.shapes import expand_right
 from pushforward.core.term import Term
+from pushforward.parts.diffeq.step_size import Norm, error_norm
 from pushforward.parts.diffeq.terms import ODETerm
 
 Row = tuple[float, ...]
@@ -29,7 +30,10 @@ Row = tuple[float, ...]
 class Tableau:
     """A Butcher tableau. Row i of `a` makes stage i from those before it, so the first row is empty.
 
-    `quartic` are the numbers d_i of a fourth-order dense output; without it dense output is the cubic Hermite one.
+    `quartic` are the numbers d_i of a fourth-order dense output; without it dense output is the cubic Hermite one. A
+    method of higher order has `interpolant`, its own dense output, for which the rows `extra` make more stages after the
+    last. With `e_low`, a second and rougher estimate, the error is e |e| / sqrt(|e|^2 + |e_low|^2 / 100), with norms
+    over the event in units of the tolerance.
     """
 
     a: tuple[Row, ...]
@@ -37,6 +41,9 @@ class Tableau:
     c: Row
     e: Row | None = None
     quartic: Row | None = None
+    e_low: Row | None = None
+    extra: tuple[Row, ...] = ()
+    interpolant: tuple[Row, ...] | None = None
 
     @cached_property
     def first_same_as_last(self) -> bool:
@@ -54,6 +61,8 @@ class Tableau:
         The cubic that fits both ends and both slopes, theta k_1 + theta^2 (3 - 2 theta) (y1 - y0 - k_1)
         + theta^2 (theta - 1) (k_s - k_1), plus theta^2 (1 - theta)^2 sum_i d_i k_i, which changes neither.
         """
+        if self.interpolant is not None:
+            return self.interpolant
         last, rows = len(self.b) - 1, []
         for i, (b, d) in enumerate(zip(self.b, self.quartic or (0.0,) * len(self.b))):
             first, final = float(i == 0), float(i == last)
@@ -72,17 +81,20 @@ class Workspace:
 
 
 class Carry(NamedTuple):
-    """What a step hands to the next: the fields at its end if they can be reused, and memory."""
+    """What a step hands to the next: the fields at its end if they can be reused, memory, and the error norm if known."""
 
     first: tuple[Tensor, ...] | None = None
     workspace: Workspace | None = None
+    norm: Norm | None = None
 
 
 class Coefficients(NamedTuple):
     """A tableau as tensors."""
 
     rows: list[Tensor]
+    extra: list[Tensor]
     error: Tensor | None
+    low: Tensor | None
     nodes: Tensor
 
 
@@ -90,9 +102,13 @@ class Coefficients(NamedTuple):
 def _coefficients(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> Coefficients:
     with torch.inference_mode(False):  # kept for later calls, which may record gradients
         rows = tableau.a if tableau.first_same_as_last else (*tableau.a, tableau.b)
-        error = None if tableau.e is None else torch.tensor(tableau.e, dtype=dtype, device=device)
-        nodes = torch.tensor(tableau.c, dtype=dtype, device=device).unsqueeze(1)
-        return Coefficients([torch.tensor(row, dtype=dtype, device=device) for row in rows], error, nodes)
+        made, extra = (
+            [torch.tensor(row, dtype=dtype, device=device) for row in group] for group in (rows, tableau.extra)
+        )
+        error, low = (None if row is None else torch.tensor(row, dtype=dtype, device=device)
+                      for row in (tableau.e, tableau.e_low))  # fmt: skip
+        nodes = torch.tensor(tableau.c + tuple(map(sum, tableau.extra)), dtype=dtype, device=device).unsqueeze(1)
+        return Coefficients(made, extra, error, low, nodes)
 
 
 def methods(tableau: Tableau) -> tuple[Callable[..., Carry], Callable[..., Any], Callable[..., Any]]:
@@ -113,7 +129,7 @@ def methods(tableau: Tableau) -> tuple[Callable[..., Carry], Callable[..., Any],
     def step_dense(self: Any, terms: Sequence[Term], t0: Tensor, t1: Tensor, y0: Tensor, state: Carry,
                    workspace: Workspace | None = None) -> tuple[Tensor, Tensor | None, Carry, Any]:  # fmt: skip
         """`step`, and the stages that dense output combines."""
-        return step(tableau, terms, t0, t1, y0, state, workspace)
+        return step(tableau, terms, t0, t1, y0, state, workspace, dense=True)
 
     return init_, step_, step_dense
 
@@ -126,7 +142,7 @@ def init(tableau: Tableau, terms: Sequence[Term], t0: Tensor, y0: Tensor) -> Car
 
 
 def step(tableau: Tableau, terms: Sequence[Term], t0: Tensor | float, t1: Tensor | float, y0: Tensor, carry: Carry,
-         workspace: Workspace | None = None) -> tuple[Tensor, Tensor | None, Carry, Any]:  # fmt: skip
+         workspace: Workspace | None = None, dense: bool = False) -> tuple[Tensor, Tensor | None, Carry, Any]:  # fmt: skip
     """Return `(y1, error, carry, stages)`; times are `(n,)`, or two numbers that all samples share.
 
     `stages` are k_1 ... k_s, one tensor `(s, n, *event)` or a list, for dense output; with numbers for times, where
@@ -140,8 +156,9 @@ def step(tableau: Tableau, terms: Sequence[Term], t0: Tensor | float, t1: Tensor
         start, end = (t if isinstance(t, Tensor) else y0.new_full((len(y0),), t) for t in (t0, t1))
         h, controls = None, tuple(term.control(start, end) for term in terms)
     if torch.is_grad_enabled() or (isinstance(h, float) and len(tableau.b) <= 4):
-        return _chained(tableau, terms, times, h, controls, y0, carry)
-    return _buffered(tableau, terms, times, h, controls, y0, Carry(carry.first, workspace or carry.workspace))
+        return _chained(tableau, terms, times, h, controls, y0, carry, dense)
+    carry = carry._replace(workspace=workspace or carry.workspace)
+    return _buffered(tableau, terms, times, h, controls, y0, carry, dense)
 
 
 def _times(tableau: Tableau, t0: Tensor | float, t1: Tensor | float, y0: Tensor) -> Sequence[Tensor]:
@@ -154,13 +171,14 @@ def _times(tableau: Tableau, t0: Tensor | float, t1: Tensor | float, y0: Tensor)
 
 
 def _buffered(tableau: Tableau, terms: Sequence[Term], times: Sequence[Tensor], h: Tensor | float | None,
-              controls: Sequence[Tensor], y0: Tensor,
-              carry: Carry) -> tuple[Tensor, Tensor | None, Carry, Tensor]:  # fmt: skip
+              controls: Sequence[Tensor], y0: Tensor, carry: Carry,
+              dense: bool) -> tuple[Tensor, Tensor | None, Carry, Tensor]:  # fmt: skip
     """The stages in one buffer: one multiplication and one matrix-vector product for each."""
-    rows, error_row, _ = _coefficients(tableau, y0.dtype, y0.device)
-    work = carry.workspace or Workspace(y0.new_empty(len(tableau.b), *y0.shape))
-    flat, shape, stages = y0.reshape(-1), y0.shape, len(work.rows)
-    y, fields = y0, carry.first
+    numbers, stages = _coefficients(tableau, y0.dtype, y0.device), len(tableau.b)
+    rows = numbers.rows + numbers.extra if dense else numbers.rows  # extra ones only for methods that are FSAL
+    work = carry.workspace or Workspace(y0.new_empty(stages + (len(tableau.extra) if dense else 0), *y0.shape))
+    flat, shape = y0.reshape(-1), y0.shape
+    y, fields, y1, last = y0, carry.first, y0, carry.first
     for i, row in enumerate(work.rows):
         if i > 0:
             y = torch.addmv(flat, work.matrices[i], rows[i]).view(shape)
@@ -171,20 +189,26 @@ def _buffered(tableau: Tableau, terms: Sequence[Term], times: Sequence[Tensor], 
             row.copy_(_product(terms, fields, controls))
         else:
             torch.mul(fields[0], h, out=row)
-    error = None if error_row is None else torch.mv(work.matrices[stages], error_row).view(shape)
+        if i == stages - 1:
+            y1, last = y, fields
+    matrix, error = work.matrices[stages], None
+    if numbers.error is not None:
+        error = torch.mv(matrix, numbers.error).view(shape)
+    if error is not None and numbers.low is not None:
+        error = _sharpened(error, torch.mv(matrix, numbers.low).view(shape), y0, carry.norm)
     if tableau.first_same_as_last:
-        return y, error, Carry(fields, work), work.stages
-    return torch.addmv(flat, work.matrices[stages], rows[stages]).view(shape), error, Carry(None, work), work.stages
+        return y1, error, Carry(last, work, carry.norm), work.stages
+    return torch.addmv(flat, matrix, rows[stages]).view(shape), error, Carry(None, work, carry.norm), work.stages
 
 
 def _chained(tableau: Tableau, terms: Sequence[Term], times: Sequence[Tensor], h: Tensor | float | None,
-             controls: Sequence[Tensor], y0: Tensor,
-             carry: Carry) -> tuple[Tensor, Tensor | None, Carry, list[Tensor]]:  # fmt: skip
+             controls: Sequence[Tensor], y0: Tensor, carry: Carry,
+             dense: bool) -> tuple[Tensor, Tensor | None, Carry, list[Tensor]]:  # fmt: skip
     """The stages apart, combined by additions: differentiable, and the least work for a short method."""
-    y, fields, stages = y0, carry.first, []
+    y, fields, y1, last, stages = y0, carry.first, y0, carry.first, []
     # When all samples share h, the numbers a_ij h scale the fields themselves and no stage is multiplied by h.
     scale = h if isinstance(h, float) else 1.0
-    for i, row in enumerate(tableau.a):
+    for i, row in enumerate(tableau.a + tableau.extra if dense else tableau.a):
         if i > 0:
             y, fields = combine(y0, row, stages, scale), None
         if fields is None:
@@ -193,10 +217,23 @@ def _chained(tableau: Tableau, terms: Sequence[Term], times: Sequence[Tensor], h
             stages.append(_product(terms, fields, controls))
         else:
             stages.append(fields[0] if isinstance(h, float) else fields[0] * h)
+        if i == len(tableau.b) - 1:
+            y1, last = y, fields
     error = None if tableau.e is None else combine(None, tableau.e, stages, scale)
+    if error is not None and tableau.e_low is not None:
+        error = _sharpened(error, combine(None, tableau.e_low, stages, scale), y0, carry.norm)
     if tableau.first_same_as_last:
-        return y, error, Carry(fields, carry.workspace), stages
+        return y1, error, Carry(last, carry.workspace, carry.norm), stages
     return combine(y0, tableau.b, stages, scale), error, carry, stages
+
+
+@torch.no_grad()
+def _sharpened(error: Tensor, low: Tensor, y0: Tensor, norm: Norm | None) -> Tensor:
+    """An estimate times |e| / sqrt(|e|^2 + |low|^2 / 100), at most 1: of higher order than it and the rougher one."""
+    norm = norm or error_norm(0.0, 1.0, y0)
+    size, rough = norm(error, y0, y0), norm(low, y0, y0)
+    total = torch.hypot(size, 0.1 * rough)
+    return error * expand_right(torch.where(total > 0, size / total, total), error)
 
 
 def _product(terms: Sequence[Term], fields: Sequence[Tensor], controls: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,170 @@
+"""Continuous flow: x = z(1) along dz/dt = f(t, z) from z(0), a density carried by a vector field.
+
+The log density along a path changes by minus the trace of the Jacobian, and of nothing else,
+
+    d log p(z(t)) / dt = -tr(df/dz),    so    log abs det dx/dz = int_0^1 tr(df/dz) dt,
+
+which is solved as one more state beside z. The trace is exact, or v' (df/dz) v for a random v with E[v v'] = I, one and
+the same along a path (Hutchinson 1990, https://doi.org/10.1080/03610919008812866). Chen et al. 2018, Neural ordinary
+differential equations, https://arxiv.org/abs/1806.07366; Grathwohl et al. 2019, FFJORD, https://arxiv.org/abs/1810.01367.
+The energies int |f|^2 dt and int |df/dz|_F^2 dt are those that Finlay et al. 2020, https://arxiv.org/abs/2002.02798, keep small.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Size, Tensor, nn
+
+from pushforward.core.batching import memory_budget
+from pushforward.core.bijection import Bijection
+from pushforward.core.errors import ConfigError
+from pushforward.core.registry import register
+from pushforward.core.shapes import sum_event
+from pushforward.core.solver import Solver
+from pushforward.parts.diffeq import Dopri5, solve
+from pushforward.parts.numerics.divergence import Probe, divergence_exact, pulled
+from pushforward.parts.numerics.log_det_series import probes_of_rows
+
+Trace = Literal["auto", "exact", "hutchinson"]
+Gradients = Literal["auto", "direct", "checkpointed", "adjoint", "reversible"]
+TRAINED, EVALUATED = 4, 16  # numbers of an event up to which "auto" is exact where the exact trace costs a pass for each
+EVALUATIONS = 100  # of the field in a solve, a guess, to tell whether a graph of all of them fits in memory
+
+
+@register
+class Continuous(Bijection):
+    """x = z(1) where dz/dt = field(t, z, condition) and z(0) = z; the inverse solves from t = 1 to 0.
+
+    `field` has an `event_shape`, takes t `(n,)`, z `(n, *event)` and, where its attribute `condition` is a width above 0, a
+    condition. `VelocityMLP`, `VelocityConvNet` and `PlanarField` give their divergence in the same pass; any other field is
+    differentiated.
+
+    `trace` is "exact", "hutchinson" (an unbiased estimate by `probes` random vectors, "rademacher" or "gaussian" ones) or "auto":
+    exact where the field has its trace in closed form, or for events of up to 4 numbers, in evaluation mode up to 16;
+    otherwise estimated. In training mode probes are fresh ones from PyTorch's global generator; in evaluation mode they
+    are a function of the row that comes in, so that a row has one score in every batch. Where evaluations are
+    estimated, `log_det_kind` is "estimate".
+
+    `solver` (by default `Dopri5`), `rtol`, `atol` and `step_size` are those of `solve`: both directions are as good as the tolerance.
+    `gradient` is that of `solve`; "auto" is "direct" as long as the steps fit in memory, then "checkpointed".
+
+    Raises `ConfigError` for an unknown `trace`, `probe` or `gradient`, or no probes; `SolveError` for a field that no step
+    is short enough for.
+
+    >>> from pushforward.parts.nn import VelocityMLP
+    >>> part = Continuous(VelocityMLP(2, (16, 16), zero_last=False))
+    >>> z = torch.randn(5, 2)
+    >>> x, log_det = part(z)
+    >>> bool(torch.allclose(part.inverse(x)[0], z, atol=1e-3))
+    True
+    """
+
+    def __init__(self, field: nn.Module, trace: str = "auto", probe: str = "rademacher", probes: int = 1,
+                 solver: Solver | None = None, rtol: float = 1e-5, atol: float = 1e-5, step_size: float | None = None,
+                 gradient: str = "auto"):  # fmt: skip
+        super().__init__()
+        for name, value, known in (("trace", trace, Trace), ("probe", probe, Probe), ("gradient", gradient, Gradients)):
+            if value not in get_args(known):
+                raise ConfigError(f"expected {name} among {', '.join(get_args(known))}, got {value!r}; choose one")
+        if probes < 1:
+            raise ConfigError(f"expected at least 1 probe, got {probes}; 1 is usual in training")
+        given: Any = field
+        width = getattr(field, "condition", 0)
+        self.event_shape = self.output_shape = Size(given.event_shape)
+        self.condition_shape = Size((width,)) if width else None
+        self.field, self.trace, self.probe, self.probes = field, trace, probe, probes
+        self.solver, self.rtol, self.atol, self.step_size, self.gradient = solver, rtol, atol, step_size, gradient
+        self.inverse_kind = "iterative"
+        self.log_det_kind = "exact" if self._exactly(training=False) else "estimate"
+
+    def _forward(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._carried(z, condition, [0.0, 1.0])[:2]
+
+    def _inverse(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._carried(x, condition, [1.0, 0.0])[:2]
+
+    def inverse_with_energies(self, x: Tensor, condition: Tensor | None, jacobian: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+        """z, log abs det dz/dx, int |f|^2 dt and int |df/dz|_F^2 dt of rows x `(n, *event)`; the last three `(n,)`.
+
+        Where the trace is estimated so is the last, by E |J v|^2 = E |v'J|^2 = |J|_F^2. Without `jacobian` it is 0.
+        """
+        z, log_det, kinetic, roughness = self._carried(x, condition, [1.0, 0.0], 2 if jacobian else 1)
+        return z, log_det, -kinetic, -roughness  # time ran backwards
+
+    def _exactly(self, training: bool) -> bool:
+        if self.trace != "auto":
+            return self.trace == "exact"
+        return bool(getattr(self.field, "closed_trace", False)) or self.event_shape.numel() <= (
+            TRAINED if training else EVALUATED
+        )
+
+    def _carried(self, value: Tensor, condition: Tensor | None, times: list[float],
+                 energies: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+        """Value, trace and energies at the end of a solve from `value` `(n, *event)`."""
+        n, d = len(value), self.event_shape.numel()
+        rate = self._rate(value, condition, energies)
+        start = torch.cat([value.reshape(n, d), value.new_zeros(n, 1 + energies)], 1)
+        solution = solve(rate, start, times, solver=self.solver or Dopri5(), step_size=self.step_size, rtol=self.rtol,
+                         atol=self.atol, gradient=self._gradient(value))  # fmt: skip
+        y, *sums = solution.last_y.split([d, *[1] * (1 + energies)], 1)
+        sums = [column[:, 0] for column in sums]
+        sums += [torch.zeros_like(sums[0])] * (3 - len(sums))
+        return y.reshape(value.shape), sums[0], sums[1], sums[2]
+
+    def _rate(self, value: Tensor, condition: Tensor | None, energies: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """The right-hand side for the state [z, trace, energies], `(n, d + 1 + energies)`."""
+        n, d, shape = len(value), self.event_shape.numel(), value.shape
+        exact, field = self._exactly(self.training), self.field
+        closed = getattr(field, "value_and_trace", None) if exact else None
+        vectors = None if exact and energies < 2 else self._unit(value) if exact else self._probes(value)
+        share = 1.0 if exact else 1 / self.probes
+
+        def rate(t: Tensor, y: Tensor) -> Tensor:
+            z = y[:, :d].reshape(shape)
+            columns: list[Tensor]
+            if vectors is not None:
+                f, moved = self._moved(t, z, vectors, condition)
+                moved, probes = moved.reshape(len(vectors), n, d), vectors.reshape(len(vectors), n, d)
+                columns = [torch.einsum("knd,knd->n", moved, probes) * share]
+                extra = [moved.square().sum((0, 2)) * share]
+            else:
+                own = (lambda z: field(t, z)) if condition is None else (lambda z: field(t, z, condition))
+                f, trace = closed(t, z, condition) if closed is not None else divergence_exact(own, z)
+                columns, extra = [trace], []
+            if energies:
+                columns += [sum_event(f.square()), *extra][: energies]
+            return torch.cat([f.reshape(n, d), torch.stack(columns, 1)], 1)
+
+        return rate
+
+    def _moved(self, t: Tensor, z: Tensor, vectors: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        """f and J v for each of the vectors; or v'J, which serves as well, for a field without tangents of its own."""
+        carried = getattr(self.field, "value_and_tangents", None)
+        if carried is not None:
+            return carried(t, z, vectors, condition)
+        own = (lambda z: self.field(t, z)) if condition is None else (lambda z: self.field(t, z, condition))
+        return pulled(own, z, vectors)
+
+    def _unit(self, value: Tensor) -> Tensor:
+        d = self.event_shape.numel()
+        unit = torch.eye(d, dtype=value.dtype, device=value.device)
+        return unit.unsqueeze(1).expand(d, len(value), d).reshape(d, *value.shape)
+
+    def _probes(self, value: Tensor) -> Tensor:
+        if not self.training:
+            return probes_of_rows(value, self.probes)
+        shape = (self.probes, *value.shape)
+        if self.probe == "gaussian":
+            return torch.randn(shape, dtype=value.dtype, device=value.device)
+        return 2.0 * torch.randint(2, shape, dtype=value.dtype, device=value.device) - 1
+
+    def _gradient(self, value: Tensor) -> Any:
+        if self.gradient != "auto":
+            return self.gradient
+        if not torch.is_grad_enabled():
+            return "direct"
+        numbers = getattr(self.field, "numbers", 64 * self.event_shape.numel())
+        passes = 1 if self._exactly(self.training) else 1 + self.probes
+        kept = len(value) * numbers * passes * EVALUATIONS * value.element_size()
+        return "direct" if kept <= memory_budget(value.device) else "checkpointed"
