@@ -18,7 +18,7 @@ from pushforward.parts.diffeq.interpolation import hermite, natural_cubic
 from pushforward.parts.diffeq.solvers.rk4 import TABLEAU as CLASSICAL
 from pushforward.parts.diffeq.solvers.runge_kutta import Tableau
 
-from .harness import OURS, Agreement, Report, compare
+from .harness import Agreement, Report, compare
 
 ROWS, INSTANTS, CHANNELS, HIDDEN, WIDTH, LAYERS = 32, 200, 4, 32, 64, 2
 TOLERANCE = 1e-5

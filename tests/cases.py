@@ -77,6 +77,11 @@ def _token_autoregressive(tokens: int = 3, width: int = 2, **settings) -> pf.bij
     return pf.bijections.TokenAutoregressive(pf.bijections.AffineTransformer(), network)
 
 
+def _continuous(field: torch.nn.Module, scale: float = 0.4, **settings) -> pf.bijections.Continuous:
+    """Few steps of high order, so that both directions undo each other to rounding."""
+    return pf.bijections.Continuous(_stirred(field, scale), solver=pf.diffeq.Dopri8(), step_size=0.25, **settings)
+
+
 CASES["bijections"] = {
     "ActNorm": lambda: _stirred(pf.bijections.ActNorm((2, 2, 3))),
     "ActNorm of vectors": lambda: _stirred(pf.bijections.ActNorm(3)),
@@ -86,6 +91,11 @@ CASES["bijections"] = {
     ),
     "Chain": _mixed_chain,
     "ClassPrior": lambda: _stirred(pf.bijections.ClassPrior((1, 2, 2), classes=4)),
+    "Continuous": lambda: _continuous(pf.nn.VelocityMLP(3, [6, 5], condition=2), 0.3),
+    "Continuous of images": lambda: _continuous(pf.nn.VelocityConvNet((1, 2, 3), width=3, layers=3), 0.2),
+    "Continuous, deep": lambda: _continuous(pf.nn.VelocityMLP(2, [4, 4, 4], "softplus"), 0.3),
+    "Continuous, one bend": lambda: pf.bijections.Inverse(_continuous(pf.nn.VelocityMLP(1, [5]))),
+    "Continuous, planar": lambda: _continuous(pf.bijections.PlanarField(2, width=4, condition=1, hidden=[4]), 0.3),
     "Coupling additive": lambda: _coupling([True, False, True], pf.bijections.AdditiveTransformer(), hidden=[8]),
     "Coupling affine": lambda: _coupling([True, False, True, False], pf.bijections.AffineTransformer(), hidden=[8]),
     "Coupling affine, condition only": lambda: _coupling(
@@ -355,6 +365,9 @@ CASES["networks"] = {
     "SeriesEncoder": lambda: pf.nn.SeriesEncoder(2, 3, 8, "decay"),
     "SeriesGRU": lambda: pf.nn.SeriesGRU(3, 4),
     "VectorField": lambda: pf.nn.VectorField(3, [8], time=True),
+    "PlanarField": lambda: pf.bijections.PlanarField(3, width=4),
+    "VelocityConvNet": lambda: pf.nn.VelocityConvNet((1, 4, 4), width=4),
+    "VelocityMLP": lambda: pf.nn.VelocityMLP(3, [8, 8], condition=2),
     "MaskedMLP": lambda: pf.nn.MaskedMLP(3, 2, hidden=[8, 8], condition=1, order=[1, 0, 2]),
     "CausalTransformer": lambda: pf.nn.CausalTransformer(3, 2, 4, width=8, heads=2),
     "MLP": lambda: pf.nn.MLP(3, 2, hidden=[8, 8], condition=1),

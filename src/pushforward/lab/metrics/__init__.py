@@ -7,6 +7,7 @@ from .crps import crps, crps_from_samples
 from .estimate import Estimate
 from .frechet import frechet, frechet_gaussian
 from .likelihood import bits_per_dim, nll
+from .marginals import marginal_cdf, marginal_crps, marginal_log_prob, marginal_quantiles
 from .mmd import Discrepancy, mmd
 from .nearest_neighbours import Neighbours, nearest_neighbours
 from .precision_recall import PrecisionRecall, precision_recall

@@ -6,6 +6,7 @@ from .density import density
 from .edits_grid import edits_grid
 from .fields import fields
 from .film_strip import film_strip
+from .forecast import forecast
 from .image_grid import image_grid
 from .mosaic import mosaic
 from .neighbours import neighbours

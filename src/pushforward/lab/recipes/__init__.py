@@ -1,11 +1,17 @@
 """Recipes: runnable models with expected figures, one file each, and the catalogue of models."""
 
 from . import (
+    basic_motions,
+    bidirectional_spirals,
     digits,
     gp_rbf,
+    italy_power,
+    lynx_hare,
+    lynx_hare_sde,
     mnist_glow,
     mnist_residual,
     nltcs,
+    physionet2012,
     smiles_glow,
     two_moons,
     wine_by_grade,
@@ -14,7 +20,23 @@ from . import (
 from .catalogue import DEFAULTS, MODELS
 from .recipe import Expected, Recipe
 
-_ALL = (digits, gp_rbf, mnist_glow, mnist_residual, nltcs, smiles_glow, two_moons, wine_by_grade, wine_red)
+_ALL = (
+    basic_motions,
+    bidirectional_spirals,
+    lynx_hare,
+    lynx_hare_sde,
+    physionet2012,
+    digits,
+    gp_rbf,
+    italy_power,
+    mnist_glow,
+    mnist_residual,
+    nltcs,
+    smiles_glow,
+    two_moons,
+    wine_by_grade,
+    wine_red,
+)
 RECIPES: dict[str, Recipe] = {module.RECIPE.name: module.RECIPE for module in _ALL}
 
 __all__ = ["DEFAULTS", "MODELS", "RECIPES", "Expected", "Recipe"]

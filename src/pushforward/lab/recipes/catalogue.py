@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pushforward.core.errors import ConfigError
 
-Kind = Literal["table", "images", "functions"]
+Kind = Literal["table", "images", "functions", "series"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Entry:
     def options(self) -> Mapping[str, inspect.Parameter]:
         """Its keyword arguments but those that come from the data or the run."""
         parameters = inspect.signature(self.assemble()).parameters
-        taken = {"data", "features", "condition", "event_shape", "levels", "seed", "x_dim", "y_dim"}
+        taken = {"data", "channels", "features", "condition", "event_shape", "levels", "seed", "x_dim", "y_dim"}
         return {name: parameter for name, parameter in parameters.items() if name not in taken}
 
 
@@ -59,8 +59,15 @@ MODELS: dict[str, Entry] = {
         Entry("hybrid", "pushforward.models.flows:hybrid", ("images", "table"), "flow and classifier in one network; data with labels"),
         Entry("v_diffusion", "pushforward.models.diffusion:v_diffusion", ("images", "table"), "diffusion on the cosine path, velocity prediction; images by class"),
         Entry("ddpm", "pushforward.models.diffusion:ddpm", ("images", "table"), "denoising diffusion, noise prediction, linear schedule"),
+        Entry("score_sde", "pushforward.models.diffusion:score_sde", ("images", "table"), "score on the path of an SDE: vp, subvp or ve"),
+        Entry("edm", "pushforward.models.diffusion:edm", ("images", "table"), "data prediction by a preconditioned network, lognormal noise levels"),
         Entry("flow_matching", "pushforward.models.diffusion:flow_matching", ("images", "table"), "straight path from noise to data, velocity prediction"),
         Entry("conditional_neural_process", "pushforward.models.processes:conditional_neural_process", ("functions",), "few-shot regression on sets of functions"),
+        Entry("latent_ode", "pushforward.models.dynamics:latent_ode", ("series",), "latent ODE; interpolates and forecasts series, with bands"),
+        Entry("neural_sde", "pushforward.models.dynamics:neural_sde", ("series",), "diffusion of the observed channels; smooths and forecasts series, with bands"),
+        Entry("latent_sde", "pushforward.models.dynamics:latent_sde", ("series",), "hidden diffusion and decoder; interpolates and forecasts series, with bands"),
+        Entry("neural_cde", "pushforward.models.dynamics:neural_cde", ("series",), "controlled differential equation; classifies labelled series, gaps and all"),
+        Entry("neural_ode_series", "pushforward.models.dynamics:neural_ode_series", ("series",), "vector field of the observed channels; forecasts series, with bands"),
     )
 }  # fmt: skip
 
@@ -68,6 +75,7 @@ DEFAULTS: dict[Kind, str] = {
     "table": "neural_spline",
     "images": "v_diffusion",
     "functions": "conditional_neural_process",
+    "series": "latent_ode",
 }
 
 

@@ -4,23 +4,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from pushforward.core.process import Process
-from pushforward.parts.data import Images
+from pushforward.parts.data import Images, Series
 
 from .common import History
 from .density_model import report_density
 from .image_model import report_images
 from .page import Report
 from .process_model import report_process
+from .series_classifier import report_classifier
+from .series_model import report_series
 
 
 def report(model: Any, train: Any, test: Any, history: History, *, seed: int = 0, title: str = "",
            expected: Mapping[str, tuple[float, float]] | None = None) -> Report:  # fmt: skip
-    """The report that suits the model and its data: images, functions, or rows of a table.
+    """The report that suits the model and its data: images, functions, series, or rows of a table.
 
     `history` are the records of the fit; `test` is data that no decision was made by. `expected` maps names of headline
     figures to the ranges they should fall in. Call `.write("report.html")` on what comes back; `.values` holds the
     headline figures.
     """
+    if isinstance(test, Series):
+        of_series = report_series if isinstance(model, Process) else report_classifier
+        return of_series(model, train, test, history, seed=seed, title=title, expected=expected)
     if isinstance(model, Process):
         return report_process(model, test, history, seed=seed, title=title, expected=expected)
     make = report_images if isinstance(test, Images) else report_density

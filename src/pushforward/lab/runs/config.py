@@ -22,6 +22,10 @@ DATA_OPTIONS: Mapping[str, Any] = {
     "drop": tuple[str, ...],
     "given": tuple[str, ...],
     "header": bool | None,
+    "time": str | None,
+    "series": str | None,
+    "channel": str | None,
+    "value": str | None,
 }
 
 

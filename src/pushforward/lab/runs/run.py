@@ -13,6 +13,7 @@ from pushforward.lab.training import History, load_with_about, read_history
 from pushforward.parts import data as pf_data
 
 from .config import Config
+from .records import is_record, split_record
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Run:
 
     def parts(self) -> tuple[Any, Any, Any]:
         """The data it was fitted on, split as it was: train, held-out, test."""
-        return split(load_data(self.config.data, self.config.data_options), self.config.seed)
+        return parts_of(self.config, load_data(self.config.data, self.config.data_options))
 
     def report(self) -> Path:
         """Evaluate on the test part and write `report.html`; return its path."""
@@ -64,10 +65,23 @@ def load_data(source: str, options: dict[str, Any]) -> Any:
     return pf_data.load(source, **arguments)
 
 
+def parts_of(config: Config, data: Any) -> tuple[Any, Any, Any]:
+    """The data of a run divided: train, held-out, test. Named series with an official test part are tested on that part."""
+    parts = next((named.parts for named in pf_data.names() if named.name == config.data), ())
+    if isinstance(data, pf_data.Series) and set(parts) == {"train", "test"} and "part" not in config.data_options:
+        test = load_data(config.data, {**config.data_options, "part": "test"})
+        train, held_out = data.split((0.85, 0.15), config.seed)
+        return train, held_out, test
+    return split(data, config.seed)
+
+
 def split(data: Any, seed: int) -> tuple[Any, Any, Any]:
-    """Eight tenths to train, a tenth held out for early stopping, a tenth for the test."""
+    """Eight tenths to train, a tenth held out for early stopping, a tenth for the test; long records are cut in time."""
+    if isinstance(data, pf_data.Series) and is_record(data):
+        return split_record(data)
     if len(data) < 10:
         raise DataError(
             f"expected at least 10 rows to fit (8 to train on, 1 to stop by, 1 to test), got {len(data)}; give more data"
         )
-    return data.split((0.8, 0.1, 0.1), seed)
+    train, held_out, test = data.split((0.8, 0.1, 0.1), seed)
+    return train, held_out, test

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from pushforward.core.errors import DataError
-from pushforward.parts.data import Images, Table
+from pushforward.core.process import Process
+from pushforward.lab.metrics import bits_per_dim, nll
+from pushforward.parts.data import Images, Series, Table
 
 from .run import Run, load_data
+from .score_series import SeriesScores, match_channels, score_series
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,14 @@ class Scores:
     std_error: Tensor | None
     kind: str
     event_numel: int = 1
+    images: bool = False
+
+    def summary(self) -> str:
+        """The mean, in one line."""
+        mean = nll(self.log_prob)
+        bits = f", {bits_per_dim(self.log_prob, self.event_numel).value:.3f} bits/dim" if self.images else ""
+        return (f"mean log_prob {-mean.value:.4f} nats{bits} (std error {mean.std_error:.4f}, {len(self.log_prob):,} rows, "
+                f"{self.kind.replace('_', ' ')})")  # fmt: skip
 
     def columns(self) -> tuple[Tensor, list[str]]:
         """As a table to write."""
@@ -29,29 +40,45 @@ class Scores:
         return torch.stack([self.log_prob, self.std_error], 1), ["log_prob", "std_error"]
 
 
-def score(run: Run, source: str | Path) -> Scores:
-    """Log probability of the rows of `source` under the model of `run`.
+def score(run: Run, source: str | Path) -> Scores | SeriesScores:
+    """Log probability of the rows of `source` under the model of `run`; of series, see `SeriesScores`.
 
-    Columns of a table are matched by name. Raises `DataError` for missing columns or images of another size.
+    Columns of a table, and channels, are matched by name. Raises `DataError` for missing columns or images of another size.
     """
-    options = dict(run.config.data_options)
-    data = fit_to(run, load_data(str(source), options if str(source) == run.config.data else _loading(options)))
+    data = new_data(run, source)
     model = run.model
+    if isinstance(data, Series):
+        return score_series(model, data, run.parts()[0] if isinstance(model, Process) else None, run.config.seed)
     if not hasattr(model, "log_prob"):
         raise DataError(
             f"expected a model with a density, but {type(model).__name__} predicts functions; use `pushforward report`"
         )
     batch = data.take(torch.arange(len(data)))
     device = next(model.parameters()).device
-    batch = batch.to(device)
+    batch, images = batch.to(device), run.about.get("kind") == "images"
     condition = batch.condition if model.condition_shape is not None else None
     with torch.no_grad():
         if hasattr(model, "log_prob_estimate"):
             estimate = model.log_prob_estimate(
                 batch.x, condition, generator=torch.Generator(device=device).manual_seed(run.config.seed)
             )
-            return Scores(estimate.value.cpu(), estimate.std_error.cpu(), "estimate", model.event_shape.numel())
-        return Scores(model.log_prob(batch.x, condition).cpu(), None, model.log_prob_kind, model.event_shape.numel())
+            return Scores(estimate.value.cpu(), estimate.std_error.cpu(), "estimate", model.event_shape.numel(), images)
+        return Scores(
+            model.log_prob(batch.x, condition).cpu(), None, model.log_prob_kind, model.event_shape.numel(), images
+        )
+
+
+def new_data(run: Run, source: str | Path) -> Any:
+    """Load `source` as the run's own data were loaded, and bring it into their shape."""
+    options = dict(run.config.data_options)
+    if str(source) == run.config.data:
+        return fit_to(run, load_data(str(source), options))
+    options = _loading(options)
+    if run.about.get("kind") == "series" and Path(str(source)).suffix.lower() in (".csv", ".tsv", ".txt"):
+        options = {"time": run.about["time"], **options}
+    elif run.about.get("kind") == "series":
+        options = {}
+    return fit_to(run, load_data(str(source), options))
 
 
 def fit_to(run: Run, data: Any) -> Any:
@@ -64,6 +91,8 @@ def fit_to(run: Run, data: Any) -> Any:
                 f"expected images of shape {tuple(about['shape'])} (channels, height, width), got {got}; resize them first"
             )
         return data
+    if about.get("kind") == "series":
+        return match_channels(data, about)
     if not isinstance(data, Table):
         raise DataError(
             f"expected a table with the columns {', '.join(about['columns'])}, got {type(data).__name__.lower()}"
@@ -90,4 +119,8 @@ def _match_columns(table: Table, columns: list[str], given: list[str]) -> Table:
 
 def _loading(options: dict[str, Any]) -> dict[str, Any]:
     """Of the options the model's data was loaded with, those that say how to read a file, not which columns to use."""
-    return {name: value for name, value in options.items() if name in ("resize", "mode", "label", "drop")}
+    return {
+        name: value
+        for name, value in options.items()
+        if name in ("resize", "mode", "label", "drop", "time", "series", "channel", "value")
+    }

@@ -13,10 +13,10 @@ from pushforward.lab.recipes.catalogue import Kind, entry_for
 from pushforward.lab.training import History, Settings, fit
 from pushforward.lab.training.files import write_json
 from pushforward.lab.training.save import require_device
-from pushforward.parts.data import FunctionSet, Images, Table
+from pushforward.parts.data import FunctionSet, Images, Series, Table
 
 from .config import Config, data_assignments, model_assignments
-from .run import load_data, split
+from .run import load_data, parts_of
 
 
 def start(data: str, *, model: str | None = None, out: str | Path | None = None, minutes: float | None = None,
@@ -69,7 +69,7 @@ def resume(folder: str | Path, *, minutes: float | None = None, steps: int | Non
 
 
 def _go(config: Config, folder: Path, data: Any, device: str | None, *, resuming: bool, quiet: bool) -> History:
-    train, held_out, _ = split(data, config.seed)
+    train, held_out, _ = parts_of(config, data)
     if not isinstance(train, FunctionSet):
         train.require_fittable(8)
     torch.manual_seed(config.seed)
@@ -83,10 +83,10 @@ def _go(config: Config, folder: Path, data: Any, device: str | None, *, resuming
 
 def kind_of(data: Any) -> Kind:
     """What kind of data this is, in the words of the catalogue."""
-    for cls, kind in ((Table, "table"), (Images, "images"), (FunctionSet, "functions")):
+    for cls, kind in ((Table, "table"), (Images, "images"), (FunctionSet, "functions"), (Series, "series")):
         if isinstance(data, cls):
             return kind  # type: ignore[return-value]
-    raise ConfigError(f"expected a Table, Images or a FunctionSet, got {type(data).__name__}")
+    raise ConfigError(f"expected a Table, Images, a FunctionSet or a Series, got {type(data).__name__}")
 
 
 def free_folder(wanted: Path) -> Path:

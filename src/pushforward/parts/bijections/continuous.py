@@ -69,9 +69,10 @@ class Continuous(Bijection):
                 raise ConfigError(f"expected {name} among {', '.join(get_args(known))}, got {value!r}; choose one")
         if probes < 1:
             raise ConfigError(f"expected at least 1 probe, got {probes}; 1 is usual in training")
-        given: Any = field
-        width = getattr(field, "condition", 0)
-        self.event_shape = self.output_shape = Size(given.event_shape)
+        shape, width = getattr(field, "event_shape", None), getattr(field, "condition", 0)
+        if shape is None:
+            raise ConfigError(f"expected a field with an event_shape, got {type(field).__name__}; VelocityMLP has one")
+        self.event_shape = self.output_shape = Size(shape)
         self.condition_shape = Size((width,)) if width else None
         self.field, self.trace, self.probe, self.probes = field, trace, probe, probes
         self.solver, self.rtol, self.atol, self.step_size, self.gradient = solver, rtol, atol, step_size, gradient

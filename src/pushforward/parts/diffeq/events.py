@@ -9,7 +9,7 @@ where |_t means at fixed time (Chen, Amos and Nickel, 2021, Learning neural even
 equations, https://arxiv.org/abs/2011.03902).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ class Event:
 class Watch:
     """The condition of one solve, and on which side of zero each sample is."""
 
-    def __init__(self, event: Event, terms: list[Term], t0: Tensor, y0: Tensor):
+    def __init__(self, event: Event, terms: Sequence[Term], t0: Tensor, y0: Tensor):
         self.event, self.terms = event, terms
         self.side = self.value(t0, y0, check=True).sign()
 

@@ -206,6 +206,7 @@ def _matrix(term: Term, t: Tensor, y: Tensor, g: Tensor) -> Tensor:
 def field_jacobian(term: Term, t: Tensor, y: Tensor) -> Tensor:
     """df/dy, `(n, D, D)`, by one call of the field and D products with its transposed Jacobian.
 
+    >>> from pushforward.parts.diffeq import ODETerm
     >>> field_jacobian(ODETerm(lambda t, y: y**2), torch.zeros(1), torch.tensor([[1.0, 3.0]]))
     tensor([[[2., 0.],
              [0., 6.]]])

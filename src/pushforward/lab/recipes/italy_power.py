@@ -1,0 +1,17 @@
+"""Neural CDE on ItalyPowerDemand: winter or summer, from one day's demand by the hour (needs PUSHFORWARD_DATA).
+
+67 training and 1,029 test series, the official split (Dau et al. 2018, https://arxiv.org/abs/1810.07758).
+"""
+
+from .recipe import Expected, Recipe
+
+RECIPE = Recipe(
+    name="italy_power",
+    summary="neural CDE, winter or summer from a day's electricity",
+    data="italy_power",
+    model="neural_cde",
+    minutes=1.0,
+    paper="https://arxiv.org/abs/2005.08926",
+    settings={"steps": 600, "batch_size": 67, "learning_rate": 5e-3, "patience": 0},
+    expected=(Expected("accuracy (%)", 94.0, 4.0),),
+)
