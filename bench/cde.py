@@ -5,6 +5,7 @@ cubic Hermite path. Checked first: with the same weights and the same method (to
 at the end agree, for the Hermite path and for the natural spline with missing values, and so do the gradients.
 """
 
+import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -30,6 +31,7 @@ NOTES = (
     "step, from complete data; with missing values torchcde does it series by series in Python, which no step should have to wait for.",
     "torchcde's two rows are its two ways to a gradient: through the steps (`adjoint=False`), and by solving backwards (its default), "
     "which gives other gradients, by the error of that solve.",
+    "Gradients are compared in float64.",
     "Ours takes the classical method of Runge and Kutta, torchdiffeq the 3/8 rule: four evaluations a step in both. Agreement is "
     "measured with the 3/8 rule in both; how far the two rules differ stands above.",
 )  # fmt: skip
@@ -110,14 +112,26 @@ def check(field: pf.dynamics.ControlField, peer: PeerField, t: Tensor, x: Tensor
             (f"states at the end, {what}", float((end - other).detach().abs().max() / other.detach().abs().max()))
         )
     end = fixed_path(field, hermite(t, x), z0, THREE_EIGHTHS)[-1]
-    other = _theirs(peer, t, x, torchcde.hermite_cubic_coefficients_with_backward_differences, False, z0)
-    ours, theirs = (torch.autograd.grad(e.square().mean(), f.layers[0].weight)[0] for e, f in ((end, field), (other, peer)))  # fmt: skip
-    found.append(("gradient by the first weights", float((ours - theirs).abs().max() / theirs.abs().max())))
+    found.append(
+        (
+            "gradient by the first weights, in float64",
+            _gradients_apart(field, peer, t.double(), x.double(), z0.double()),
+        )
+    )
     classical = fixed_path(field, hermite(t, x), z0, CLASSICAL)[-1]
     apart = float((classical - end).detach().abs().max() / end.detach().abs().max())
-    agreements = [Agreement(name, what, difference, TOLERANCE if "states" in what else 10 * TOLERANCE)
+    agreements = [Agreement(name, what, difference, TOLERANCE if "states" in what else 1e-9)
                   for name in ("torchcde", "torchcde, adjoint") for what, difference in found]  # fmt: skip
     return agreements, [("classical rule and 3/8 rule differ at the end by, of the largest state", f"{apart:.2g}")]
+
+
+def _gradients_apart(field: pf.dynamics.ControlField, peer: PeerField, t: Tensor, x: Tensor, z0: Tensor) -> float:
+    """In float64, since in float32 rounding alone turns a ReLU on here and there, and the gradient jumps by 1e-4."""
+    field, peer = copy.deepcopy(field).double(), copy.deepcopy(peer).double()
+    end = fixed_path(field, hermite(t, x), z0, THREE_EIGHTHS)[-1]
+    other = _theirs(peer, t, x, torchcde.hermite_cubic_coefficients_with_backward_differences, False, z0)
+    ours, theirs = (torch.autograd.grad(e.square().mean(), f.layers[0].weight)[0] for e, f in ((end, field), (other, peer)))  # fmt: skip
+    return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
 def _ours(field: pf.dynamics.ControlField, t: Tensor, x: Tensor, tableau: Tableau, z0: Tensor) -> Tensor:

@@ -77,9 +77,9 @@ def _token_autoregressive(tokens: int = 3, width: int = 2, **settings) -> pf.bij
     return pf.bijections.TokenAutoregressive(pf.bijections.AffineTransformer(), network)
 
 
-def _continuous(field: torch.nn.Module, scale: float = 0.4, **settings) -> pf.bijections.Continuous:
+def _continuous(field: torch.nn.Module, scale: float = 0.2, **settings) -> pf.bijections.Continuous:
     """Few steps of high order, so that both directions undo each other to rounding."""
-    return pf.bijections.Continuous(_stirred(field, scale), solver=pf.diffeq.Dopri8(), step_size=0.25, **settings)
+    return pf.bijections.Continuous(_stirred(field, scale), solver=pf.diffeq.Dopri8(), step_size=0.5, **settings)
 
 
 CASES["bijections"] = {
@@ -91,11 +91,10 @@ CASES["bijections"] = {
     ),
     "Chain": _mixed_chain,
     "ClassPrior": lambda: _stirred(pf.bijections.ClassPrior((1, 2, 2), classes=4)),
-    "Continuous": lambda: _continuous(pf.nn.VelocityMLP(3, [6, 5], condition=2), 0.3),
-    "Continuous of images": lambda: _continuous(pf.nn.VelocityConvNet((1, 2, 3), width=3, layers=3), 0.2),
-    "Continuous, deep": lambda: _continuous(pf.nn.VelocityMLP(2, [4, 4, 4], "softplus"), 0.3),
-    "Continuous, one bend": lambda: pf.bijections.Inverse(_continuous(pf.nn.VelocityMLP(1, [5]))),
-    "Continuous, planar": lambda: _continuous(pf.bijections.PlanarField(2, width=4, condition=1, hidden=[4]), 0.3),
+    "Continuous": lambda: _continuous(pf.nn.VelocityMLP(2, [6, 5], condition=2)),
+    "Continuous of images": lambda: _continuous(pf.nn.VelocityConvNet((1, 1, 2), width=2, layers=2), trace="exact"),
+    "Continuous, deep": lambda: _continuous(pf.nn.VelocityMLP(2, [4, 4, 4], "softplus")),
+    "Continuous, planar": lambda: _continuous(pf.bijections.PlanarField(2, width=4, condition=1, hidden=[4])),
     "Coupling additive": lambda: _coupling([True, False, True], pf.bijections.AdditiveTransformer(), hidden=[8]),
     "Coupling affine": lambda: _coupling([True, False, True, False], pf.bijections.AffineTransformer(), hidden=[8]),
     "Coupling affine, condition only": lambda: _coupling(
@@ -263,6 +262,9 @@ CASES["distributions"] = {
         ],
         learn=True,
     ),
+    "Regularised": lambda: pf.flows.ffjord(
+        features=2, condition=1, hidden=[8], kinetic=0.1, jacobian=0.1, tolerance=1e-7
+    ),
     "Uniform": lambda: pf.distributions.Uniform(torch.tensor([0.0, -3.0]), torch.tensor([1.0, 5.0])),
     "VariationalDequantised": lambda: pf.distributions.VariationalDequantised(
         pf.distributions.Gaussian(torch.tensor([0.3, -1.0]), torch.tensor([1.5, 0.7])),
@@ -279,11 +281,16 @@ CASES["solvers"] = {
     "Dopri5": lambda: pf.diffeq.Dopri5(),
     "Dopri8": lambda: pf.diffeq.Dopri8(),
     "Euler": lambda: pf.diffeq.Euler(),
+    "EulerMaruyama": lambda: pf.diffeq.EulerMaruyama(),
     "Heun": lambda: pf.diffeq.Heun(),
     "Kvaerno3": lambda: pf.diffeq.Kvaerno3(),
     "Kvaerno5": lambda: pf.diffeq.Kvaerno5(),
     "Midpoint": lambda: pf.diffeq.Midpoint(),
+    "Milstein": lambda: pf.diffeq.Milstein(),
+    "ReversibleHeun": lambda: pf.diffeq.ReversibleHeun(),
     "RK4": lambda: pf.diffeq.RK4(),
+    "StochasticHeun": lambda: pf.diffeq.StochasticHeun(),
+    "StochasticRungeKutta": lambda: pf.diffeq.StochasticRungeKutta(),
     "Tsit5": lambda: pf.diffeq.Tsit5(),
 }
 
@@ -295,6 +302,10 @@ CASES["terms"] = {
     "ControlTerm along a spline": lambda: pf.diffeq.ControlTerm(
         lambda t, y: torch.stack([y, y**2], -1),
         pf.diffeq.interpolation.natural_cubic(torch.tensor([0.0, 1.0, 3.0]), torch.randn(2, 3, 2)),
+    ),
+    "DiffusionTerm": lambda: pf.diffeq.DiffusionTerm(lambda t, y: 0.5 * y, pf.diffeq.WienerIncrements(2, seed=0)),
+    "DiffusionTerm along a path": lambda: pf.diffeq.DiffusionTerm(
+        lambda t, y: torch.stack([y, y**2, y.cos()], -1), pf.diffeq.BrownianPath(0.0, 1.0, 3, seed=0), "general"
     ),
     "ODETerm": lambda: pf.diffeq.ODETerm(lambda t, y: -y * t.unsqueeze(1)),
 }

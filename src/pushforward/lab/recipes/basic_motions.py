@@ -11,8 +11,8 @@ RECIPE = Recipe(
     summary="neural CDE, four activities from a smart watch",
     data="basic_motions",
     model="neural_cde",
-    minutes=1.0,
+    minutes=0.5,
     paper="https://arxiv.org/abs/2005.08926",
-    settings={"steps": 40, "batch_size": 40, "learning_rate": 5e-3, "patience": 0},
+    settings={"batch_size": 40, "learning_rate": 5e-3, "warmup": 10, "ema_decay": 0.9, "evaluate_every": 10, "patience": 5},
     expected=(Expected("accuracy (%)", 97.5, 7.5),),
 )

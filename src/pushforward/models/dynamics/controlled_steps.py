@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from pushforward.parts.diffeq.solvers.runge_kutta import Tableau
 
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
@@ -65,6 +65,11 @@ class _Combination:
         return out
 
 
+def _columns(moves: Tensor) -> list[tuple[Tensor, ...]]:
+    """Views `(n, channels, 1)` for every node and step."""
+    return [part.unsqueeze(3).unbind(0) for part in moves.unbind(0)]
+
+
 class _Steps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tableau: Tableau, bounded: bool, z0: Tensor, moves: Tensor, *layers: Tensor) -> Tensor:
@@ -73,13 +78,16 @@ class _Steps(torch.autograd.Function):
         stages, steps = len(tableau.b), moves.shape[1]
         keep = any(ctx.needs_input_grad)
         record = _Record(stages * steps if keep else 1, z0, weights)
-        inner, last = [w.t() for w in weights[:-1]], weights[-1].t()
+        # tanh(a) = 2 sigmoid(2 a) - 1, and PyTorch's sigmoid takes a quarter of the time of its tanh.
+        factor = 2 if bounded else 1
+        inner, last = [w.t().contiguous() for w in weights[:-1]], (factor * weights[-1]).t().contiguous()
+        biases = (*biases[:-1], factor * biases[-1])
         node = [tableau.distinct.index(c) for c in tableau.c]
-        pulls = [part.unsqueeze(2).unbind(0) for part in moves.unbind(0)]  # (n, 1, channels) each
+        pulls, minus = _columns(factor * moves), _columns(-moves)
         rows, shaped, outputs = record.rows(), record.shaped(hidden), record.blocks[-1].unbind(0)
         path, slopes = z0.new_empty(steps + 1, n, hidden), z0.new_empty(stages, n, hidden)
         path[0] = z0
-        states, stacked = path.unbind(0), slopes.unsqueeze(2).unbind(0)
+        states, stacked, product = path.unbind(0), slopes.unbind(0), torch.empty_like(shaped[0])
         inputs, end = [_Combination(row, slopes) for row in tableau.a], _Combination(tableau.b, slopes)
         if keep:  # biases once for all evaluations, as what the products are added to
             for block, bias in zip(record.blocks[1:], biases):
@@ -95,9 +103,13 @@ class _Steps(torch.autograd.Function):
                 for layer, weight in enumerate(inner, 1):
                     h = rows[layer][e].addmm_(h, weight).relu_()
                 h = outputs[e].addmm_(h, last)
+                pull = pulls[node[stage]][step]
                 if bounded:
-                    h.tanh_()
-                torch.bmm(pulls[node[stage]][step], shaped[e], out=stacked[stage])
+                    h.sigmoid_()
+                    torch.addcmul(minus[node[stage]][step], shaped[e], pull, out=product)
+                else:
+                    torch.mul(shaped[e], pull, out=product)
+                torch.sum(product, 1, out=stacked[stage])
                 e += keep
             end.into(states[step + 1], z)
         if keep:
@@ -112,7 +124,9 @@ class _Steps(torch.autograd.Function):
         record, tableau, bounded, node = ctx.record, ctx.tableau, ctx.bounded, ctx.node
         depth, stages, (steps, n, hidden) = len(weights), len(tableau.b), (len(grad) - 1, *grad.shape[1:])
         rows, shaped = record.rows(), record.shaped(hidden)
-        pulls = [part.unsqueeze(3).unbind(0) for part in moves.unbind(0)]  # (n, channels, 1) each
+        pulls = _columns(
+            4 * moves if bounded else moves
+        )  # the derivative of tanh is 4 s (1 - s) in terms of the sigmoid s
         to_moves = torch.zeros_like(moves) if ctx.needs_input_grad[3] else None
         # delta: the gradient of the loss by what goes into the activation behind each layer.
         deltas = [torch.empty_like(block) for block in record.blocks[1:]]
@@ -130,11 +144,12 @@ class _Steps(torch.autograd.Function):
                 for number, part in later[stage]:
                     dk[stage].add_(part, alpha=number)
                 if to_moves is not None:
-                    to_moves[node[stage], step] += (shaped[e] @ dk[stage].unsqueeze(-1)).squeeze(-1)
+                    values = 2 * shaped[e] - 1 if bounded else shaped[e]
+                    to_moves[node[stage], step] += (values @ dk[stage].unsqueeze(-1)).squeeze(-1)
                 torch.mul(pulls[node[stage]][step], across[stage], out=by_channel[e])
                 delta = delta_rows[-1][e]
                 if bounded:
-                    _tanh_backward(delta, rows[depth][e], grad_input=delta)
+                    _sigmoid_backward(delta, rows[depth][e], grad_input=delta)
                 for layer in range(depth - 1, 0, -1):
                     delta = torch.mm(delta, weights[layer], out=delta_rows[layer - 1][e])
                     _relu_backward(delta, rows[layer][e], 0.0, grad_input=delta)

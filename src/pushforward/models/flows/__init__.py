@@ -2,6 +2,8 @@
 
 from .bernstein import bernstein
 from .editing import decode, direction, edit, encode, interpolate
+from .ffjord import ffjord
+from .ffjord_images import ffjord_images
 from .glow import glow
 from .hybrid import hybrid
 from .hybrid_model import HybridModel
@@ -12,9 +14,11 @@ from .neural_autoregressive import neural_autoregressive
 from .neural_spline import neural_spline
 from .nice import nice
 from .planar import planar
+from .planar_continuous import planar_continuous
 from .radial import radial
 from .realnvp import realnvp
 from .realnvp_images import realnvp_images
+from .regularised import Regularised
 from .residual import residual
 from .residual_images import residual_images
 from .sum_of_squares import sum_of_squares
@@ -28,12 +32,15 @@ __all__ = [
     "AnomalyScore",
     "HybridModel",
     "InvertibleResNetClassifier",
+    "Regularised",
     "anomaly_score",
     "bernstein",
     "decode",
     "direction",
     "edit",
     "encode",
+    "ffjord",
+    "ffjord_images",
     "glow",
     "hybrid",
     "iaf",
@@ -44,6 +51,7 @@ __all__ = [
     "neural_spline",
     "nice",
     "planar",
+    "planar_continuous",
     "radial",
     "realnvp",
     "realnvp_images",

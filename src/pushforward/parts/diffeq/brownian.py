@@ -94,7 +94,9 @@ class BrownianPath:
         (w0, i0), (w1, i1) = self._at(t0, like, True), self._at(t1, like, True)
         h = torch.as_tensor(t1, dtype=torch.float64, device=like.device) - t0
         h = h.detach().reshape(-1, 1)
-        mean = torch.where(h == 0, w1 - w0, (i1 - i0 - h * w0) / torch.where(h == 0, 1.0, h))  # of W(s) - W(t0) over the step
+        mean = torch.where(
+            h == 0, w1 - w0, (i1 - i0 - h * w0) / torch.where(h == 0, 1.0, h)
+        )  # of W(s) - W(t0) over the step
         return self._shaped(w1 - w0, like), self._shaped(mean - 0.5 * (w1 - w0), like)
 
     def _like(self, t: Tensor | float, like: Tensor | None) -> Tensor:
@@ -105,7 +107,9 @@ class BrownianPath:
 
     def _check(self, t: Tensor | float) -> None:
         if isinstance(t, Tensor):
-            if t.numel() and t.device.type == "cpu":  # elsewhere it would wait for the device; `begin` has checked a solve
+            if (
+                t.numel() and t.device.type == "cpu"
+            ):  # elsewhere it would wait for the device; `begin` has checked a solve
                 self._inside(*(float(x) for x in t.detach().aminmax()))
         else:
             self._inside(t, t)

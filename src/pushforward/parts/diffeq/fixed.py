@@ -13,6 +13,7 @@ from pushforward.core.solver import Solver
 from pushforward.core.term import Term
 
 from .solvers.euler import Euler
+from .stochastic_terms import is_sde, seek
 from .terms import Field, as_terms, is_ode
 
 _EULER = Euler()
@@ -32,13 +33,17 @@ def march(terms: Term | Field | Sequence[Term | Field], y0: Tensor, times: Seque
     tensor([[0.2500]])
     """
     read = as_terms(terms)
-    numbers = getattr(solver, "float_times", False) and is_ode(read)
+    noisy = is_sde(read)
+    numbers = getattr(solver, "float_times", False) and (noisy or is_ode(read))
     grid: list[Any] = list(times) if numbers else [y0.new_full((len(y0),), t) for t in times]
     state = solver.init(read, y0.new_full((len(y0),), float(times[0])), y0)
     y = y0
-    for start, end in pairwise(grid):
+    for place, (start, end) in enumerate(pairwise(grid)):
+        if noisy:
+            seek(read, place)
         y, _, state = solver.step(read, start, end, y, state)
         yield y
+    seek(read, None)
 
 
 def shared_grid(t: Sequence[float], step: float | None) -> tuple[list[float], list[int]]:
@@ -84,9 +89,10 @@ def run_grid(terms: Sequence[Term], solver: Solver, grid: "Grid", t: Sequence[Te
     its first step of the interval over, where the field is known to be finite; the result is thrown away.
     """
     y, begin, state = carried
-    for column, i in grid.places[first:last]:
+    for place, (column, i) in enumerate(grid.places[first:last], first):
         begin = y if i == 0 else begin
         if grid.most[column]:
+            seek(terms, place if grid.shared else (column, i))
             start, end, active = grid.step(column, i, t[column], t[column + 1])
             if active is None:
                 y, _, state = solver.step(terms, start, end, y, state)
@@ -102,8 +108,8 @@ def run_grid(terms: Sequence[Term], solver: Solver, grid: "Grid", t: Sequence[Te
 class Grid:
     """The steps between save times `(n, T)`: step i of interval k, for every sample from and to times of its own."""
 
-    def __init__(self, t: Tensor, step: float | None):
-        spans = t.detach().diff(dim=1)
+    def __init__(self, t: Tensor, step: float | None, shared: bool = False):
+        spans, self.shared = t.detach().diff(dim=1), shared  # do all samples have the same times, whoever they are?
         self.counts = (spans != 0).long()  # (n, T - 1)
         self.h = None
         if step is not None:

@@ -28,9 +28,12 @@ from .plan import Plan
 from .reversible import Undo, solve_reversible
 from .solution import Solution, Status, raise_failures
 from .solvers.dopri5 import Dopri5
+from .solvers.reversible_heun import ReversibleHeun
 from .step_size import PID, error_norm
+from .stochastic_terms import DiffusionTerm, check, is_sde, seek
 from .terms import Counter, ODETerm, as_terms, is_ode
 from .trees import Packing
+from .undo_heun import UndoHeun, solve_heun
 
 Gradient = Literal["direct", "checkpointed", "adjoint", "reversible"]
 
@@ -95,6 +98,8 @@ def solve(terms: Term | Callable[..., Any] | Sequence[Term | Callable[..., Any]]
     pid = (step_size if isinstance(step_size, PID) else _PID) if adaptive else None
     step = None if isinstance(step_size, PID) else step_size
     plan = Plan(solver, step, pid, rtol, atol, max_steps, forward)
+    check(read, solver)
+    noisy = _begin(read, times, plan, gradient)
     counter = Counter()
     watched = counter.watch(read)
     if not len(start):
@@ -104,11 +109,32 @@ def solve(terms: Term | Callable[..., Any] | Sequence[Term | Callable[..., Any]]
         outcome = _plain(watched, start, t, times, plan, read_event)
     else:
         outcome = _with_rule(gradient, read, watched, start, t, times, plan)
+    if noisy:
+        seek(read, None)
     solution = Solution(times, unpack(outcome.y), outcome.status, counter.calls, outcome.accepted, outcome.rejected,
                         outcome.last_t, unpack(outcome.last_y), outcome.event_t)  # fmt: skip
     if throw:
         raise_failures(solution, adaptive)
     return solution
+
+
+def _begin(terms: list[Term], times: Tensor, plan: Plan, gradient: Gradient) -> bool:
+    """Whether there is noise; if so, tell its path what is to come, and refuse what it cannot do."""
+    noises = [term for term in terms if isinstance(term, DiffusionTerm)]
+    if not noises:
+        return False
+    if torch.is_grad_enabled() and times.requires_grad:
+        raise ConfigError("expected times without gradient for a DiffusionTerm, since no Brownian path has a derivative, "
+                          "got times that require one; pass t.detach()")  # fmt: skip
+    if gradient == "adjoint" or (gradient == "reversible" and not isinstance(plan.solver, ReversibleHeun)):
+        raise ConfigError(f'expected gradient="direct" or "checkpointed" for {type(plan.solver).__name__} with a DiffusionTerm, got '
+                          f'{gradient!r}; take one of them, or gradient="reversible" with ReversibleHeun')  # fmt: skip
+    if times.numel():
+        low, high = torch.stack([times.amin(), times.amax()]).tolist()
+        for noise in noises:
+            noise.path.begin(low, high, plan.step)
+            noise.path.seek(0)
+    return True
 
 
 def _check_gradient(gradient: Gradient, event: Event | None, adaptive: bool) -> None:
@@ -142,11 +168,18 @@ def _with_rule(gradient: Gradient, terms: list[Term], watched: list[Term], y0: T
     rule: Rule | None = None
     with torch.no_grad():
         if gradient == "reversible":
-            y, z, accepted = solve_reversible(watched, y0, each, solver, plan.step)
+            shared = times.ndim == 1
+            if isinstance(solver, ReversibleHeun):
+                y, z, accepted = solve_heun(watched, y0, each, solver, Grid(each, plan.step, shared))
+            else:
+                y, z, accepted = solve_reversible(watched, y0, each, solver, plan.step)
             outcome = _finished(y, times, accepted)
             if captured is not None:
                 place = torch.minimum(reached(y), reached(z)).clamp(min=0)
-                rule = Undo(terms, solver, plan.step, captured, _held_times(each, place), hold(z, place))
+                held, z = _held_times(each, place), hold(z, place)
+                rule = Undo(terms, solver, plan.step, captured, held, z)
+                if isinstance(solver, ReversibleHeun):
+                    rule = UndoHeun(terms, plan.step, captured, held, z, shared)
         elif gradient == "checkpointed" and captured is not None:
             outcome, rule = _checkpointed(terms, watched, y0, times, each, plan, captured)
         else:
@@ -163,7 +196,7 @@ def _checkpointed(terms: list[Term], watched: list[Term], y0: Tensor, times: Ten
                   captured: Captured) -> tuple[Outcome, Rule]:  # fmt: skip
     solver = plan.solver
     if plan.pid is None:
-        grid = Grid(each, plan.step)
+        grid = Grid(each, plan.step, times.ndim == 1)
         y, checkpoints = solve_grid(watched, y0, each, solver, grid)
         outcome = _finished(y, times, grid.counts.sum(1))
         return outcome, Segments(checkpoints, captured, each, partial(fixed_replay, terms, solver, grid))
@@ -203,7 +236,8 @@ def _adaptive(terms: list[Term], y0: Tensor, times: Tensor, plan: Plan, event: E
 
 def _fixed(terms: list[Term], y0: Tensor, t: Tensor | Sequence[float], times: Tensor, solver: Solver,
            step: float | None) -> Outcome:  # fmt: skip
-    shared = times.ndim == 1 and is_ode(terms) and not (torch.is_grad_enabled() and times.requires_grad)
+    plain = is_ode(terms) or is_sde(terms)
+    shared = times.ndim == 1 and plain and not (torch.is_grad_enabled() and times.requires_grad)
     n = len(y0)
     if shared:
         numbers = t.tolist() if isinstance(t, Tensor) else [float(value) for value in t]
@@ -256,7 +290,12 @@ def _same(y: Tensor) -> Tensor:
     return y
 
 
-def _packed(term: Any, packing: Packing) -> ODETerm:
+def _packed(term: Any, packing: Packing) -> Term:
+    if isinstance(term, DiffusionTerm):
+        g, kind = term.g, term.noise
+        if kind in ("diagonal", "scalar") or (kind == "additive" and len(term.path.shape) == 1):
+            return DiffusionTerm(lambda t, y: packing.pack(g(t, packing.unpack(y))), term.path, kind, term.interpretation)
+        raise ConfigError(f"expected diagonal or scalar noise for a state of several tensors, got {kind}; join the tensors")
     if isinstance(term, Term) and not isinstance(term, ODETerm):
         raise ConfigError(
             f"expected terms in dt for a state of several tensors, got {type(term).__name__}; join the tensors"

@@ -61,9 +61,10 @@ class DiffusionTerm(Term):
 
     Raises `ShapeError` for a g or a path of another shape.
 
-    >>> term = DiffusionTerm(lambda t, y: 0.1 * y, WienerIncrements(2, seed=0))
-    >>> drift = lambda t, y: -y
-    >>> solve([drift, term], torch.ones(3, 2), [0.0, 1.0], solver=EulerMaruyama(), step_size=0.1).last_y.shape
+    >>> import pushforward as pf
+    >>> term = DiffusionTerm(lambda t, y: 0.1 * y, pf.diffeq.WienerIncrements(2, seed=0))
+    >>> solver, drift = pf.diffeq.EulerMaruyama(), lambda t, y: -y
+    >>> pf.diffeq.solve([drift, term], torch.ones(3, 2), [0.0, 1.0], solver=solver, step_size=0.1).last_y.shape
     torch.Size([3, 2])
     """
 
@@ -81,13 +82,17 @@ class DiffusionTerm(Term):
         elif g.shape[:-1] == y.shape and self.noise in ("general", "additive"):
             expected = g.shape[-1:]
         else:
-            raise ShapeError(f"expected g(t, y) of {self.noise} noise of shape {self._described(y)}, got {tuple(g.shape)}")
+            raise ShapeError(
+                f"expected g(t, y) of {self.noise} noise of shape {self._described(y)}, got {tuple(g.shape)}"
+            )
         if shape != expected:
             raise ShapeError(f"expected a path of shape {tuple(expected)} for {self.noise} noise and g of shape {tuple(g.shape)}, "
                              f"got {tuple(shape)}; pass shape={tuple(expected)} to it")  # fmt: skip
         if g.dtype != y.dtype:
             if not g.is_floating_point() or torch.promote_types(g.dtype, y.dtype) != y.dtype:
-                raise ShapeError(f"expected g(t, y) of dtype {y.dtype}, got {g.dtype}; convert the constants in g, or the state")
+                raise ShapeError(
+                    f"expected g(t, y) of dtype {y.dtype}, got {g.dtype}; convert the constants in g, or the state"
+                )
             g = g.to(y.dtype)  # which autocast may have narrowed
         return g
 
@@ -112,12 +117,6 @@ class DiffusionTerm(Term):
     def _described(self, y: Tensor) -> str:
         alone, matrix = str(tuple(y.shape)), str((*y.shape, "m"))
         return {"general": matrix, "additive": f"{alone} or {matrix}"}.get(self.noise, alone)
-
-
-class SDESolver(Solver, Protocol):
-    """What the solvers of SDEs declare beyond `Solver`: the strong order for each kind of noise they can take."""
-
-    strong_orders: Mapping[Noise, float]
 
 
 def parts(terms: Sequence[Term]) -> tuple[list[Term], DiffusionTerm | None]:
@@ -152,12 +151,18 @@ def check(terms: Sequence[Term], solver: Solver) -> None:
     if orders is None:
         if noises:
             taken = "EulerMaruyama" if noises[0].interpretation == "ito" else "StochasticHeun"
-            raise ConfigError(f"expected a solver of stochastic differential equations for a DiffusionTerm, got {name}; take {taken}")
+            raise ConfigError(
+                f"expected a solver of stochastic differential equations for a DiffusionTerm, got {name}; take {taken}"
+            )
         return
     if others:
-        raise ConfigError(f"expected terms in dt and a DiffusionTerm for {name}, got {type(others[0]).__name__}; use its as_ode()")
+        raise ConfigError(
+            f"expected terms in dt and a DiffusionTerm for {name}, got {type(others[0]).__name__}; use its as_ode()"
+        )
     if len(noises) > 1:
-        raise ConfigError(f"expected one DiffusionTerm, got {len(noises)}; put them side by side as one with general noise")
+        raise ConfigError(
+            f"expected one DiffusionTerm, got {len(noises)}; put them side by side as one with general noise"
+        )
     if not noises:
         return
     noise = noises[0]
@@ -177,7 +182,8 @@ def ito_to_stratonovich(drift: Term | Field, noise: DiffusionTerm) -> list[Term]
     Derivatives are by forward-mode autodiff: one for scalar noise, m for general noise, and for diagonal noise one for
     each number of y.
 
-    >>> path = WienerIncrements(1, seed=0)
+    >>> from pushforward.parts.diffeq import BrownianPath
+    >>> path = BrownianPath(0.0, 1.0, shape=1)
     >>> terms = ito_to_stratonovich(lambda t, y: y, DiffusionTerm(lambda t, y: 0.4 * y, path))
     >>> terms[0].vector_field(torch.zeros(1), torch.ones(1, 1))
     tensor([[0.9200]])
@@ -188,7 +194,8 @@ def ito_to_stratonovich(drift: Term | Field, noise: DiffusionTerm) -> list[Term]
 def stratonovich_to_ito(drift: Term | Field, noise: DiffusionTerm) -> list[Term]:
     """The same process with its noise in the sense of Ito: f + (1/2) sum_jk g_jk (d g_ik / d y_j).
 
-    >>> path = WienerIncrements(1, seed=0)
+    >>> from pushforward.parts.diffeq import BrownianPath
+    >>> path = BrownianPath(0.0, 1.0, shape=1)
     >>> noise = DiffusionTerm(lambda t, y: 0.4 * y, path, interpretation="stratonovich")
     >>> stratonovich_to_ito(lambda t, y: y, noise)[0].vector_field(torch.zeros(1), torch.ones(1, 1))
     tensor([[1.0800]])
@@ -196,9 +203,13 @@ def stratonovich_to_ito(drift: Term | Field, noise: DiffusionTerm) -> list[Term]
     return _turned(drift, noise, "stratonovich", "ito", 0.5)
 
 
-def _turned(drift: Term | Field, noise: DiffusionTerm, of: Interpretation, to: Interpretation, sign: float) -> list[Term]:
+def _turned(
+    drift: Term | Field, noise: DiffusionTerm, of: Interpretation, to: Interpretation, sign: float
+) -> list[Term]:
     if noise.interpretation != of:
-        raise ConfigError(f"expected a term in the sense of {of.capitalize()}, got {noise.interpretation.capitalize()}; it is there already")
+        raise ConfigError(
+            f"expected a term in the sense of {of.capitalize()}, got {noise.interpretation.capitalize()}; it is there already"
+        )
     f = drift if isinstance(drift, Term) else ODETerm(drift)
     if not isinstance(f, ODETerm):
         raise ConfigError(f"expected a drift in dt, got {type(f).__name__}; pass a function f(t, y) or an ODETerm")

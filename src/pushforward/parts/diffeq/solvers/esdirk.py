@@ -136,7 +136,7 @@ class Newton:
         with torch.no_grad():
             eps = torch.finfo(y0.dtype).eps
             self.most = PATIENCE if norm is None else ITERATIONS
-            self.norm = norm or error_norm(1e5 * eps, 1e5 * eps, y0)
+            self.norm = norm or error_norm(1e3 * eps, 1e3 * eps, y0)
             self.factors = torch.linalg.lu_factor_ex(_matrix(term, t0, self.y0, g.detach()))[:2]
             self.grain = GRAIN * eps
             self.found = torch.ones_like(g, dtype=torch.bool)
