@@ -7,7 +7,7 @@ Differential Equations, section 4.9).
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import torch
 from torch import Size, Tensor
@@ -25,6 +25,7 @@ Noise = Literal["diagonal", "additive", "scalar", "general"]
 Interpretation = Literal["ito", "stratonovich"]
 
 
+@runtime_checkable
 class NoisePath(Protocol):
     """What a `DiffusionTerm` asks of its noise: `WienerIncrements` and `BrownianPath` have it."""
 
@@ -111,7 +112,8 @@ class DiffusionTerm(Term):
     def added(self, y: Tensor, g: Tensor, increment: Tensor, weight: float = 1.0) -> Tensor:
         """y + weight g dW, in one operation where the noise is no matrix."""
         if g.shape == y.shape:
-            return torch.addcmul(y, g, expand_right(increment, g), value=weight)
+            same = increment if increment.ndim == g.ndim else expand_right(increment, g)
+            return torch.addcmul(y, g, same, value=weight)
         return torch.add(y, self.product(g, increment), alpha=weight)
 
     def _described(self, y: Tensor) -> str:

@@ -10,6 +10,7 @@ solve whose path nobody asks about afterwards; `BrownianPath` can be queried at 
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +44,8 @@ class WienerIncrements:
         self.shape, self.seed, self.start = as_size(shape), seed, start
         self._steps = max(1, min(MOST_STEPS, MOST_NUMBERS // max(1, self.shape.numel())))
         self._place: Place | None = None
-        self._drawn: dict[int, tuple[object, Sequence[Tensor]]] = {}
+        # For each kind of number: block, rows, dtype and device it was drawn for, and a tensor for each step.
+        self._drawn: dict[int, tuple[Any, int, torch.dtype, torch.device, Sequence[Tensor]]] = {}
 
     def begin(self, low: float, high: float, step: float | None) -> None:
         """Nothing needs to be known before a solve."""
@@ -56,6 +58,8 @@ class WienerIncrements:
 
     def increment(self, t0: Tensor | float, t1: Tensor | float, like: Tensor) -> Tensor:
         """W(t1) - W(t0), `(n, *shape)`, n, dtype and device of `like`; times are `(n,)` or numbers."""
+        if isinstance(t0, float) and isinstance(t1, float):
+            return self._normal(0, like) * math.sqrt(abs(t1 - t0))
         return self._normal(0, like) * self._scale(t0, t1, like)
 
     def increment_and_area(self, t0: Tensor | float, t1: Tensor | float, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,12 +78,14 @@ class WienerIncrements:
         if place is None:
             raise ConfigError("expected a step of a solve, got a question about a path that is known at such steps only; "
                               "use BrownianPath(t0, t1, shape, seed), which answers at any time")  # fmt: skip
-        steps = self._steps if isinstance(place, int) else 1
-        block = place // steps if isinstance(place, int) else place
-        tag, kept = (block, len(like), like.dtype, like.device), self._drawn.get(kind)
-        if kept is None or kept[0] != tag:
-            label = mix(kind, 0, block) if isinstance(block, int) else mix(kind, 1, *block)
-            rows = RowGenerator(mix(self.seed, label), len(like), start=self.start, device=like.device)
-            numbers = rows.normal(steps, *self.shape, dtype=like.dtype)
-            kept = self._drawn[kind] = tag, numbers.transpose(0, 1).contiguous().unbind(0)
-        return kept[1][place % steps if isinstance(place, int) else 0]
+        block, step = divmod(place, self._steps) if isinstance(place, int) else (place, 0)
+        kept, rows = self._drawn.get(kind), like.shape[0]
+        if kept is None or kept[0] != block or kept[1] != rows or kept[2] != like.dtype or kept[3] != like.device:
+            kept = self._drawn[kind] = block, rows, like.dtype, like.device, self._draw(kind, block, like)
+        return kept[4][step]
+
+    def _draw(self, kind: int, block: Place, like: Tensor) -> Sequence[Tensor]:
+        """Numbers `(n, *shape)` for all steps of a block, or for one step where samples have steps of their own."""
+        label, steps = (mix(kind, 0, block), self._steps) if isinstance(block, int) else (mix(kind, 1, *block), 1)
+        rows = RowGenerator(mix(self.seed, label), like.shape[0], start=self.start, device=like.device)
+        return rows.normal(steps, *self.shape, dtype=like.dtype).transpose(0, 1).contiguous().unbind(0)

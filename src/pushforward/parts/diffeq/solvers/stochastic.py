@@ -19,7 +19,7 @@ Times = Tensor | float
 
 def time(t: Times, y: Tensor) -> Tensor:
     """t as `(n,)`."""
-    return t if isinstance(t, Tensor) else y.new_full((len(y),), t)
+    return t if isinstance(t, Tensor) else y.new_full((y.shape[0],), t)
 
 
 def drift(terms: Sequence[Term], t: Tensor, y: Tensor) -> Tensor | None:
