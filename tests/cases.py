@@ -346,6 +346,7 @@ def _started(process, start: float):
 
 
 CASES["processes"] = {
+    "CDEForecaster": lambda: pf.dynamics.neural_cde_series(channels=2, hidden=6, width=8, layers=1),
     "ConditionalNeuralProcess": lambda: pf.processes.ConditionalNeuralProcess(2, 3, hidden=32, representation=32),
     "LatentODE": lambda: _latent_ode("rnn"),
     "LatentODE, decay": lambda: _latent_ode("decay"),

@@ -229,7 +229,7 @@ def test_the_objective_adds_the_energies():
     torch.testing.assert_close(model.log_prob(x, condition), flow.log_prob(x, condition))
 
 
-@pytest.mark.parametrize("gradient", ["checkpointed", "adjoint"])
+@pytest.mark.parametrize("gradient", ["auto", "checkpointed", "adjoint"])
 def test_every_way_to_compute_gradients_gives_the_same(gradient):
     field, found = FIELDS["two hidden layers"](), {}
     for how in ("direct", gradient):

@@ -97,14 +97,15 @@ def largest(difference: Tensor) -> float:
 @pytest.mark.parametrize("name", SOLVERS)
 def test_global_error_shrinks_at_the_declared_order(name, each):
     solver, end = SOLVERS[name](), 2.0
+    field = wobble if name == "ReversibleHeun" else riccati  # it needs an equation that contracts little
     y0 = tensor([[0.5, 1.0], [1.0, 0.3]])
-    truth = reference(riccati, y0, np.array([0.0, end]))[-1]
+    truth = reference(field, y0, np.array([0.0, end]))[-1]
     counts = (16, 24, 32, 48, 64, 96, 128) if solver.order < 8 else (5, 6, 7, 8, 9, 10, 12, 14, 16, 20)
     sizes, errors = [end / steps for steps in counts], []
     times = tensor([[0.0, end]]).expand(2, 2) if each else [0.0, end]
     for size in sizes:
         with torch.no_grad():
-            found = solve(riccati, y0, times, solver=solver, step_size=size)
+            found = solve(field, y0, times, solver=solver, step_size=size)
         assert found.accepted.tolist() == [round(end / size)] * 2
         errors.append(float((found.last_y - truth).norm()))
     assert slope(sizes, errors, corrections=3) == pytest.approx(solver.order, abs=0.15)

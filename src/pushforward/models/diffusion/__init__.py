@@ -3,7 +3,7 @@
 Named models are functions that assemble one: `ddpm`, `v_diffusion`, `flow_matching`, `score_sde`, `edm`. Samplers are apart, in `samplers`.
 """
 
-from . import samplers
+from . import guidance, samplers
 from .ddpm import ddpm
 from .denoiser import Denoiser
 from .diffusion import Diffusion
@@ -30,6 +30,7 @@ __all__ = [
     "denoising_score_matching",
     "edm",
     "flow_matching",
+    "guidance",
     "samplers",
     "score_sde",
     "v_diffusion",

@@ -14,6 +14,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
+from pushforward.core.batching import count
 from pushforward.core.distribution import Distribution
 from pushforward.core.errors import ConfigError, ShapeError
 from pushforward.core.kernel import Callback, Kernel
@@ -23,6 +24,8 @@ from pushforward.core.registry import device_of, dtype_of, register
 from pushforward.core.shapes import as_size, expand_right, flatten_batch, flatten_condition, match_dtype
 from pushforward.parts.paths.angle import scale as path_scale
 
+from .denoiser import Denoiser
+from .guided import Guide, guided, of_rows, require_rows
 from .likelihood import LogProbEstimate, Settings, estimate
 from .objective import Denoising
 from .samplers import DDIM
@@ -123,14 +126,19 @@ class Diffusion(Distribution):
         return self.path.convert(self(y, t, condition), self.predict, target or self.predict, x_t, t)
 
     def sample(self, shape: int | Sequence[int] = (), condition: Tensor | None = None, *, sampler: Kernel | None = None,
-               generator: torch.Generator | None = None, callback: Callback | None = None) -> Tensor:  # fmt: skip
+               guide: Guide | None = None, generator: torch.Generator | None = None,
+               callback: Callback | None = None) -> Tensor:  # fmt: skip
         """Draw `(*shape, *batch, *event)` in the units of the data; no gradients.
 
         `sampler` is one of `pf.diffusion.samplers`, `DDIM(steps=50)` by default; `callback(state, info)` sees every
-        step, in model units, of as many rows as fit in memory at once.
+        step, in model units, of as many rows as fit in memory at once. `guide` is a function of the model that gives
+        the denoiser to sample from in its place, such as `functools.partial(pf.diffusion.guidance.ClassifierFree, weight=2.0)`.
         """
+        denoiser = guided(self, guide)
+        for part in (denoiser, sampler):
+            require_rows(part, count(self._batch_of(shape, condition)[0]))
         with torch.inference_mode():
-            x = self._draw(partial(self._walk, sampler, callback), shape, condition, generator)
+            x = self._draw(partial(self._walk, denoiser, sampler, callback), shape, condition, generator)
         return x.clone()  # outside of inference_mode, so that the draws are ordinary tensors
 
     def encode(self, x: Tensor, condition: Tensor | None = None, *, tolerance: float = 1e-5) -> Tensor:
@@ -202,17 +210,17 @@ class Diffusion(Distribution):
         return condition.masked_fill(dropped, self.classes or 0)
 
     def _sample(self, condition: Tensor | None, generator: RowGenerator) -> Tensor:
-        return self._walk(None, None, condition, generator)
+        return self._walk(self, None, None, condition, generator)
 
-    def _walk(
-        self, sampler: Kernel | None, callback: Callback | None, condition: Tensor | None, generator: RowGenerator
-    ) -> Tensor:
+    def _walk(self, denoiser: Denoiser, sampler: Kernel | None, callback: Callback | None, condition: Tensor | None,
+              generator: RowGenerator) -> Tensor:  # fmt: skip
         sampler = DDIM() if sampler is None else sampler
         if not hasattr(sampler, "on"):
             raise ConfigError(
                 f"expected a sampler of pf.diffusion.samplers, got {type(sampler).__name__}; it must have on(model, condition)"
             )
-        attached = sampler.on(self, condition)  # type: ignore[attr-defined]
+        first, last = generator.start, generator.start + generator.rows
+        attached = of_rows(sampler, first, last).on(of_rows(denoiser, first, last), condition)
         noise = generator.normal(*self.event_shape, dtype=dtype_of(self))
         return self.to_user_units(attached.run(noise, attached.steps, generator, callback).x)
 

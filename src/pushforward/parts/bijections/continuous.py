@@ -11,6 +11,7 @@ The energies int |f|^2 dt and int |df/dz|_F^2 dt are those that Finlay et al. 20
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -23,10 +24,12 @@ from pushforward.core.registry import register
 from pushforward.core.shapes import sum_event
 from pushforward.core.solver import Solver
 from pushforward.parts.diffeq import Dopri5, solve
+from pushforward.parts.diffeq.compact import TABLEAUX, solve_rows
 from pushforward.parts.numerics.divergence import Probe, divergence_exact, pulled
 from pushforward.parts.numerics.log_det_series import probes_of_rows
 
 Trace = Literal["auto", "exact", "hutchinson"]
+Rate = Callable[..., Tensor]
 Gradients = Literal["auto", "direct", "checkpointed", "adjoint", "reversible"]
 TRAINED, EVALUATED = 4, 16  # numbers of an event up to which "auto" is exact where the exact trace costs a pass for each
 EVALUATIONS = 100  # of the field in a solve, a guess, to tell whether a graph of all of them fits in memory
@@ -47,7 +50,8 @@ class Continuous(Bijection):
     estimated, `log_det_kind` is "estimate".
 
     `solver` (by default `Dopri5`), `rtol`, `atol` and `step_size` are those of `solve`: both directions are as good as the tolerance.
-    `gradient` is that of `solve`; "auto" is "direct" as long as the steps fit in memory, then "checkpointed".
+    `gradient` is that of `solve`. "auto" replays the accepted steps one at a time (`parts/diffeq/compact.py`), or, on a GPU and
+    for steps of given size, is "direct" as long as the steps fit in memory, then "checkpointed".
 
     Raises `ConfigError` for an unknown `trace`, `probe` or `gradient`, or no probes; `SolveError` for a field that no step
     is short enough for.
@@ -106,46 +110,60 @@ class Continuous(Bijection):
         n, d = len(value), self.event_shape.numel()
         rate = self._rate(value, condition, energies)
         start = torch.cat([value.reshape(n, d), value.new_zeros(n, 1 + energies)], 1)
-        solution = solve(rate, start, times, solver=self.solver or Dopri5(), step_size=self.step_size, rtol=self.rtol,
-                         atol=self.atol, gradient=self._gradient(value))  # fmt: skip
-        y, *sums = solution.last_y.split([d, *[1] * (1 + energies)], 1)
+        y, *sums = self._solved(rate, start, times, condition).split([d, *[1] * (1 + energies)], 1)
         sums = [column[:, 0] for column in sums]
         sums += [torch.zeros_like(sums[0])] * (3 - len(sums))
         return y.reshape(value.shape), sums[0], sums[1], sums[2]
 
-    def _rate(self, value: Tensor, condition: Tensor | None, energies: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """The right-hand side for the state [z, trace, energies], `(n, d + 1 + energies)`."""
-        n, d, shape = len(value), self.event_shape.numel(), value.shape
+    def _solved(self, rate: Rate, start: Tensor, times: list[float], condition: Tensor | None) -> Tensor:
+        solver, settings = self.solver or Dopri5(), {"rtol": self.rtol, "atol": self.atol}
+        if self.gradient == "auto" and self.step_size is None and start.device.type == "cpu" and len(start):
+            tensors = [*self.field.parameters(), *([] if condition is None else [condition])]
+            # Weights put in place for a call, as functional_call does, are gone in the backward pass.
+            if type(solver) in TABLEAUX and all(p.is_leaf for p in self.field.parameters()):
+                y = solve_rows(rate, start, times[0], times[1], tensors, solver=solver, **settings)
+                if y is not None:
+                    return y
+        gradient = self._gradient(start)
+        return solve(partial(rate, rows=None), start, times, solver=solver, step_size=self.step_size, gradient=gradient,
+                     **settings).last_y  # fmt: skip
+
+    def _rate(self, value: Tensor, given: Tensor | None, energies: int) -> Rate:
+        """The right-hand side for the state [z, trace, energies], `(m, d + 1 + energies)`, of some rows or of all (None)."""
+        d, shape = self.event_shape.numel(), value.shape
         exact, field = self._exactly(self.training), self.field
         closed = getattr(field, "value_and_trace", None) if exact else None
-        vectors = None if exact and energies < 2 else self._unit(value) if exact else self._probes(value)
+        drawn = None if exact and energies < 2 else self._unit(value) if exact else self._probes(value)
         share = 1.0 if exact else 1 / self.probes
 
-        def rate(t: Tensor, y: Tensor) -> Tensor:
-            z = y[:, :d].reshape(shape)
-            columns: list[Tensor]
-            if vectors is not None:
+        def rate(t: Tensor, y: Tensor, rows: Tensor | None) -> Tensor:
+            all_rows = rows is None or len(rows) == len(value)
+            condition = given if given is None or all_rows else given[rows]
+            z, extra = y[:, :d].reshape(len(y), *shape[1:]), []
+            if drawn is not None:
+                vectors = drawn if all_rows else drawn[:, rows]
                 f, moved = self._moved(t, z, vectors, condition)
-                moved, probes = moved.reshape(len(vectors), n, d), vectors.reshape(len(vectors), n, d)
-                columns = [torch.einsum("knd,knd->n", moved, probes) * share]
+                moved, probes = moved.reshape(len(vectors), len(y), d), vectors.reshape(len(vectors), len(y), d)
+                trace = (moved * probes).sum((0, 2)) * share
                 extra = [moved.square().sum((0, 2)) * share]
+            elif closed is not None:
+                f, trace = closed(t, z, condition)
             else:
-                own = (lambda z: field(t, z)) if condition is None else (lambda z: field(t, z, condition))
-                f, trace = closed(t, z, condition) if closed is not None else divergence_exact(own, z)
-                columns, extra = [trace], []
-            if energies:
-                columns += [sum_event(f.square()), *extra][: energies]
-            return torch.cat([f.reshape(n, d), torch.stack(columns, 1)], 1)
+                f, trace = divergence_exact(self._own(t, condition), z)
+            columns = [trace, sum_event(f.square()), *extra][: 1 + energies]
+            return torch.cat([f.reshape(len(y), d), torch.stack(columns, 1)], 1)
 
         return rate
+
+    def _own(self, t: Tensor, condition: Tensor | None) -> Callable[[Tensor], Tensor]:
+        return lambda z: self.field(t, z) if condition is None else self.field(t, z, condition)
 
     def _moved(self, t: Tensor, z: Tensor, vectors: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """f and J v for each of the vectors; or v'J, which serves as well, for a field without tangents of its own."""
         carried = getattr(self.field, "value_and_tangents", None)
         if carried is not None:
             return carried(t, z, vectors, condition)
-        own = (lambda z: self.field(t, z)) if condition is None else (lambda z: self.field(t, z, condition))
-        return pulled(own, z, vectors)
+        return pulled(self._own(t, condition), z, vectors)
 
     def _unit(self, value: Tensor) -> Tensor:
         d = self.event_shape.numel()

@@ -20,6 +20,7 @@ from .captured import Captured
 from .dense import Record, Saves
 from .fixed import Grid, run_grid
 from .solvers.runge_kutta import Workspace
+from .stochastic_terms import seek
 
 
 class Checkpoints:
@@ -91,6 +92,8 @@ def fixed_replay(terms: Sequence[Term], solver: Solver, grid: Grid, cotangent: T
                 carried = y
             else:
                 saved.append((y, cotangent[column + 1]))
+        if first == 0:
+            seek(terms, None)
         return carried, saved
 
     return replay

@@ -99,17 +99,18 @@ def solve(terms: Term | Callable[..., Any] | Sequence[Term | Callable[..., Any]]
     step = None if isinstance(step_size, PID) else step_size
     plan = Plan(solver, step, pid, rtol, atol, max_steps, forward)
     check(read, solver)
-    noisy = _begin(read, times, plan, gradient)
+    _begin(read, times, plan, gradient)
     counter = Counter()
     watched = counter.watch(read)
-    if not len(start):
-        outcome = _empty(start, times)
-    elif gradient == "direct":
-        read_event = None if event is None else replace(event, condition=lambda t, y: event.condition(t, unpack(y)))
-        outcome = _plain(watched, start, t, times, plan, read_event)
-    else:
-        outcome = _with_rule(gradient, read, watched, start, t, times, plan)
-    if noisy:
+    try:
+        if not len(start):
+            outcome = _empty(start, times)
+        elif gradient == "direct":
+            read_event = None if event is None else replace(event, condition=lambda t, y: event.condition(t, unpack(y)))
+            outcome = _plain(watched, start, t, times, plan, read_event)
+        else:
+            outcome = _with_rule(gradient, read, watched, start, t, times, plan)
+    finally:
         seek(read, None)
     solution = Solution(times, unpack(outcome.y), outcome.status, counter.calls, outcome.accepted, outcome.rejected,
                         outcome.last_t, unpack(outcome.last_y), outcome.event_t)  # fmt: skip
@@ -118,11 +119,11 @@ def solve(terms: Term | Callable[..., Any] | Sequence[Term | Callable[..., Any]]
     return solution
 
 
-def _begin(terms: list[Term], times: Tensor, plan: Plan, gradient: Gradient) -> bool:
-    """Whether there is noise; if so, tell its path what is to come, and refuse what it cannot do."""
+def _begin(terms: list[Term], times: Tensor, plan: Plan, gradient: Gradient) -> None:
+    """If there is noise, tell its path what is to come, and refuse what it cannot do."""
     noises = [term for term in terms if isinstance(term, DiffusionTerm)]
     if not noises:
-        return False
+        return
     if torch.is_grad_enabled() and times.requires_grad:
         raise ConfigError("expected times without gradient for a DiffusionTerm, since no Brownian path has a derivative, "
                           "got times that require one; pass t.detach()")  # fmt: skip
@@ -134,7 +135,6 @@ def _begin(terms: list[Term], times: Tensor, plan: Plan, gradient: Gradient) -> 
         for noise in noises:
             noise.path.begin(low, high, plan.step)
             noise.path.seek(0)
-    return True
 
 
 def _check_gradient(gradient: Gradient, event: Event | None, adaptive: bool) -> None:

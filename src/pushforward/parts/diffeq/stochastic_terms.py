@@ -225,9 +225,10 @@ def spread(noise: DiffusionTerm, t: Tensor, y: Tensor) -> Tensor:
     """sum_jk g_jk d g_ik / d y_j, `(n, *event)`."""
 
     def along(pick: Any, direction: Tensor) -> Tensor:
-        return torch.func.jvp(lambda y: pick(noise.vector_field(t, y)), (y,), (direction,))[1]
+        # Of a state in memory of its own: forward-mode derivatives refuse numbers that samples share.
+        return torch.func.jvp(lambda y: pick(noise.vector_field(t, y)), (y.contiguous(),), (direction.contiguous(),))[1]
 
-    g = noise.vector_field(t, y).detach() if not torch.is_grad_enabled() else noise.vector_field(t, y)
+    g = noise.vector_field(t, y)
     if noise.noise == "scalar":
         return along(lambda g: g, g)
     if noise.noise == "general":
