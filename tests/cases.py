@@ -323,12 +323,20 @@ CASES["paths"] = {
     "VP slow": lambda: pf.paths.VP(beta_min=0.5, beta_max=4.0),
 }
 
+
 # --- kernels ---
+def _seen_first() -> pf.diffusion.inverse.Inpaint:
+    return pf.diffusion.inverse.Inpaint(torch.tensor([True, False]))
+
+
 CASES["kernels"] = {
     "Ancestral": lambda: pf.diffusion.samplers.Ancestral(steps=10, spacing="time"),
     "DDIM": lambda: pf.diffusion.samplers.DDIM(steps=10, eta=0.5),
+    "DPS": lambda: pf.diffusion.inverse.DPS(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10, step_size=0.5),
     "Langevin": lambda: pf.inference.Langevin(pf.distributions.Gaussian.standard(2), step_size=0.1),
     "ProbabilityFlow": lambda: pf.diffusion.samplers.ProbabilityFlow(steps=5, solver=pf.diffeq.RK4()),
+    "Projection": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10),
+    "RePaint": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.zeros(1, 2), 0.1, steps=5, resamplings=3),
 }
 
 
@@ -395,4 +403,34 @@ CASES["networks"] = {
     "TimeMLP labels": lambda: pf.nn.TimeMLP(3, hidden=32, layers=2, classes=4),
     "UNet": lambda: pf.nn.UNet(1, (8, 8), width=8, classes=4),
     "UNet patches": lambda: pf.nn.UNet(3, (7, 9), width=8, multipliers=(1, 2, 2), blocks=2, patch=2),
+}
+
+# --- guides: denoisers around a model ---
+CASES["guides"] = {
+    "Autoguidance": lambda: pf.diffusion.guidance.Autoguidance(
+        pf.diffusion.ddpm(event_shape=2, width=16), pf.diffusion.ddpm(event_shape=2, width=8), weight=1.5
+    ),
+    "ClassifierFree": lambda: pf.diffusion.guidance.ClassifierFree(
+        pf.diffusion.flow_matching(event_shape=2, classes=3, width=16), weight=3.0
+    ),
+    "ClassifierGuidance": lambda: pf.diffusion.guidance.ClassifierGuidance(
+        model := pf.diffusion.ddpm(event_shape=2, width=16),
+        pf.diffusion.guidance.time_classifier(model=model, classes=3, width=16),
+        labels=1,
+    ),
+    "PiGDM": lambda: pf.diffusion.inverse.PiGDM(
+        pf.diffusion.ddpm(event_shape=2, width=16), _seen_first(), torch.tensor([[0.5, 0.0]]), noise=0.1
+    ),
+    "TimeClassifier": lambda: pf.diffusion.guidance.time_classifier(
+        model=pf.diffusion.v_diffusion(event_shape=(1, 8, 8), levels=17, width=8), classes=4, width=8
+    ),
+    "TimeConvClassifier": lambda: pf.diffusion.guidance.TimeConvClassifier(3, (10, 7), classes=4, width=8),
+}
+
+# --- operators of inverse problems ---
+CASES["operators"] = {
+    "Colorise": lambda: pf.diffusion.inverse.Colorise((0.3, 0.6, 0.1)),
+    "Inpaint": lambda: _seen_first(),
+    "LinearOperator": lambda: pf.diffusion.inverse.LinearOperator(torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]])),
+    "SuperResolve": lambda: pf.diffusion.inverse.SuperResolve(2),
 }

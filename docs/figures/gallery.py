@@ -24,6 +24,8 @@ FLOWS = {
     "UMNN": lambda x: pf.flows.umnn(x, layers=2, hidden=(64, 64)),
     "Bernstein": lambda x: pf.flows.bernstein(x, layers=3, hidden=(64, 64)),
     "sum of squares": lambda x: pf.flows.sum_of_squares(x, layers=3, hidden=(64, 64)),
+    "FFJORD": lambda x: pf.flows.ffjord(x, hidden=(48, 48), tolerance=1e-3),
+    "continuous planar": lambda x: pf.flows.planar_continuous(x, width=16, tolerance=1e-3),
     "transformer": lambda x: pf.flows.transformer_flow(x, layers=4, width=32, heads=2, blocks=1),
 }
 

@@ -176,7 +176,9 @@ class TestDensity:
         layers = {"planar": 10, "radial": 10, "bernstein": 2, "neural_autoregressive": 2, "sum_of_squares": 2, "umnn": 2}.get(name, 4)  # fmt: skip
         function, *kind = name.split()
         size = {"width": 16, "blocks": 1} if function == "transformer_flow" else {"hidden": [32, 32]}
-        depth = {"ffjord": {"tolerance": 1e-3}, "planar_continuous": {"width": 8, "tolerance": 1e-3}}.get(name, {"layers": layers})
+        depth = {"ffjord": {"tolerance": 1e-3}, "planar_continuous": {"width": 8, "tolerance": 1e-3}}.get(
+            name, {"layers": layers}
+        )
         flow = getattr(pf.flows, function)(train, **depth, **size, **({"kind": kind[0]} if kind else {}))
         optimiser = torch.optim.Adam(flow.parameters(), 5e-3)
         for step in range(150):

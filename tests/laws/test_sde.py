@@ -37,7 +37,7 @@ SOLVERS = {name: build for name, build in CASES["solvers"].items() if hasattr(bu
 SOLVERS |= {"Milstein, autodiff": lambda: Milstein(derivative="autodiff"),
             "Milstein, Stratonovich": lambda: Milstein("stratonovich")}  # fmt: skip
 ORDERS = [(name, kind) for name, build in SOLVERS.items() for kind in build().strong_orders]
-ROWS, FINE, LEVEL, SPEED = 1500, 1024, 0.8, 1.3
+ROWS, FINE, LEVEL, LOUD, SPEED = 1500, 1024, 0.8, 1.5, 1.3
 
 
 def tensor(values) -> Tensor:
@@ -67,14 +67,14 @@ def scalar(interpretation: str, path: BrownianPath):
 
 
 def additive(interpretation: str, path: BrownianPath):
-    """dy_1 = -s y_1 dt + (1 + t)^2 / 4 dW_1, and dy_2 = exp(-y_2) dt + a dW_2, for which y_2 = a W + log(e^y0 + int exp(-a W) dt).
+    """dy_1 = -s y_1 dt + (1 + t)^2 / 40 dW_1, and dy_2 = exp(-y_2) dt + a dW_2, for which y_2 = a W + log(e^y0 + int exp(-a W) dt).
 
     Integrals over cells are from the exact mean of the path there; about it E int (W - mean)^2 = width^2 / 6.
     """
     start, cells = tensor([1.0, 0.0]).expand(ROWS, 2), FINE // 2
 
     def weight(s: float) -> float:  # of dW_1(s) in y_1(1)
-        return math.exp(-SPEED * (1 - s)) * (1 + s) ** 2 / 4
+        return math.exp(-SPEED * (1 - s)) * (1 + s) ** 2 / 40
 
     width, w = 1 / cells, torch.zeros(ROWS, 2, dtype=torch.float64)
     by_parts, exponential = torch.zeros(ROWS, dtype=torch.float64), torch.ones(ROWS, dtype=torch.float64)
@@ -82,12 +82,12 @@ def additive(interpretation: str, path: BrownianPath):
         dw, area = path.increment_and_area(k * width, (k + 1) * width, start)
         mean, middle = w + 0.5 * dw + area, (k + 0.5) * width
         by_parts = by_parts + width * weight(middle) * (SPEED + 2 / (1 + middle)) * mean[:, 0]
-        exponential = exponential + width * (1 + LEVEL**2 * width / 12) * torch.exp(-LEVEL * mean[:, 1])
+        exponential = exponential + width * (1 + LOUD**2 * width / 12) * torch.exp(-LOUD * mean[:, 1])
         w = w + dw
-    truth = [math.exp(-SPEED) + weight(1.0) * w[:, 0] - by_parts, LEVEL * w[:, 1] + exponential.log()]
+    truth = [math.exp(-SPEED) + weight(1.0) * w[:, 0] - by_parts, LOUD * w[:, 1] + exponential.log()]
 
     def g(t: Tensor, y: Tensor) -> Tensor:
-        return torch.stack([(1 + t) ** 2 / 4, torch.full_like(t, LEVEL)], -1)
+        return torch.stack([(1 + t) ** 2 / 40, torch.full_like(t, LOUD)], -1)
 
     return lambda t, y: torch.stack([-SPEED * y[:, 0], torch.exp(-y[:, 1])], -1), g, start, torch.stack(truth, -1)
 

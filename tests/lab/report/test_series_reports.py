@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Independent, Normal
 
 from pushforward.core.process import Process
 from pushforward.lab.report import report
-from pushforward.lab.report.series_classifier import roc_area
+from pushforward.lab.report.predictor import roc_area
 from pushforward.lab.report.series_model import half_hidden, last_hidden, naive
 from pushforward.parts.data import Series
 from pushforward.parts.data.series_toys import bidirectional_spirals, ornstein_uhlenbeck

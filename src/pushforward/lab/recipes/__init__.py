@@ -14,6 +14,7 @@ from . import (
     physionet2012,
     smiles_glow,
     two_moons,
+    two_moons_ffjord,
     wine_by_grade,
     wine_red,
 )
@@ -34,6 +35,7 @@ _ALL = (
     nltcs,
     smiles_glow,
     two_moons,
+    two_moons_ffjord,
     wine_by_grade,
     wine_red,
 )

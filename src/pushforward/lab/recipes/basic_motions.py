@@ -13,6 +13,13 @@ RECIPE = Recipe(
     model="neural_cde",
     minutes=0.5,
     paper="https://arxiv.org/abs/2005.08926",
-    settings={"batch_size": 40, "learning_rate": 5e-3, "warmup": 10, "ema_decay": 0.9, "evaluate_every": 10, "patience": 5},
+    settings={
+        "batch_size": 40,
+        "learning_rate": 5e-3,
+        "warmup": 10,
+        "ema_decay": 0.9,
+        "evaluate_every": 10,
+        "patience": 5,
+    },
     expected=(Expected("accuracy (%)", 97.5, 7.5),),
 )

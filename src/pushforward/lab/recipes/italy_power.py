@@ -12,6 +12,13 @@ RECIPE = Recipe(
     model="neural_cde",
     minutes=0.5,
     paper="https://arxiv.org/abs/2005.08926",
-    settings={"batch_size": 64, "learning_rate": 5e-3, "warmup": 10, "ema_decay": 0.95, "evaluate_every": 20, "patience": 0},
+    settings={
+        "batch_size": 64,
+        "learning_rate": 5e-3,
+        "warmup": 10,
+        "ema_decay": 0.95,
+        "evaluate_every": 20,
+        "patience": 0,
+    },
     expected=(Expected("accuracy (%)", 90.0, 6.0),),
 )

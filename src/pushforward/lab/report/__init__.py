@@ -10,8 +10,8 @@ from .common import History
 from .density_model import report_density
 from .image_model import report_images
 from .page import Report
+from .predictor import report_predictor
 from .process_model import report_process
-from .series_classifier import report_classifier
 from .series_model import report_series
 
 
@@ -24,9 +24,11 @@ def report(model: Any, train: Any, test: Any, history: History, *, seed: int = 0
     headline figures.
     """
     if isinstance(test, Series):
-        of_series = report_series if isinstance(model, Process) else report_classifier
+        of_series = report_series if isinstance(model, Process) else report_predictor
         return of_series(model, train, test, history, seed=seed, title=title, expected=expected)
     if isinstance(model, Process):
         return report_process(model, test, history, seed=seed, title=title, expected=expected)
+    if not hasattr(model, "sample") and hasattr(model, "predict"):
+        return report_predictor(model, train, test, history, seed=seed, title=title, expected=expected)
     make = report_images if isinstance(test, Images) else report_density
     return make(model, train, test, history, seed=seed, title=title, expected=expected)

@@ -49,6 +49,8 @@ def score(run: Run, source: str | Path) -> Scores | SeriesScores:
     model = run.model
     if isinstance(data, Series):
         return score_series(model, data, run.parts()[0] if isinstance(model, Process) else None, run.config.seed)
+    if not isinstance(model, Process) and not hasattr(model, "log_prob") and getattr(model, "head", "") == "classify":
+        return score_series(model, data, None, run.config.seed)
     if not hasattr(model, "log_prob"):
         raise DataError(
             f"expected a model with a density, but {type(model).__name__} predicts functions; use `pushforward report`"

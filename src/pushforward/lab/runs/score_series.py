@@ -10,9 +10,9 @@ from torch import Tensor
 from pushforward.core.errors import DataError
 from pushforward.core.process import Process
 from pushforward.lab.metrics import Estimate
-from pushforward.lab.report.series_classifier import class_log_probs
+from pushforward.lab.report.predictor import class_log_probs
 from pushforward.lab.report.series_model import last_hidden, score_hidden
-from pushforward.parts.data import Series, SeriesBatch
+from pushforward.parts.data import Series, SeriesBatch, Table
 
 from .records import horizon_of
 
@@ -46,14 +46,15 @@ class SeriesScores:
         return self.values, self.names
 
 
-def score_series(model: Any, data: Series, train: Series | None, seed: int) -> SeriesScores:
+def score_series(model: Any, data: Any, train: Series | None, seed: int) -> SeriesScores:
     """Score the rows of `data`; `train` gives the units of the channels, for a forecaster."""
     if not isinstance(model, Process):
         log_p = class_log_probs(model, data, torch.arange(len(data)))
-        names = [f"log_prob_{name}" for name in data.class_names or range(log_p.shape[1])]
-        if data.labels is None:
+        names = [f"log_prob_{name}" for name in getattr(data, "class_names", None) or range(log_p.shape[1])]
+        truth = data.condition if isinstance(data, Table) else data.labels
+        if truth is None:
             return SeriesScores(log_p, names)
-        right = (log_p.argmax(1) == data.labels).double()
+        right = (log_p.argmax(1) == truth.reshape(len(log_p)).cpu()).double()
         return SeriesScores(torch.cat([log_p, right[:, None]], 1), [*names, "right"])
     if train is not None and train.window is not None and data.window is None:
         data = data.windows(train.window, horizon_of(train.window))

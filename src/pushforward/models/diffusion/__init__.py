@@ -3,7 +3,7 @@
 Named models are functions that assemble one: `ddpm`, `v_diffusion`, `flow_matching`, `score_sde`, `edm`. Samplers are apart, in `samplers`.
 """
 
-from . import guidance, samplers
+from . import guidance, inverse, samplers
 from .ddpm import ddpm
 from .denoiser import Denoiser
 from .diffusion import Diffusion
@@ -31,6 +31,7 @@ __all__ = [
     "edm",
     "flow_matching",
     "guidance",
+    "inverse",
     "samplers",
     "score_sde",
     "v_diffusion",

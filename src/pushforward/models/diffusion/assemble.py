@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.core.errors import ConfigError
+from pushforward.core.objective import Objective
 from pushforward.core.path import Path, Prediction
 from pushforward.core.shapes import as_size
 from pushforward.parts.data import Images, Table
 from pushforward.parts.nn import TimeMLP, UNet
 
 from .diffusion import Diffusion
-from .objective import Denoising
 from .scaled_condition import ScaledCondition
 
 Source = Images | Table | Tensor | None
@@ -20,7 +20,7 @@ Wrap = Callable[[nn.Module, Path], nn.Module]
 
 
 def assemble(path: Path, predict: Prediction, data: Source, event_shape: int | Sequence[int] | None, classes: int | None,
-             levels: int | None, width: int | None, *, loss: Denoising | None = None, learned_variance: bool = False,
+             levels: int | None, width: int | None, *, loss: Objective | None = None, learned_variance: bool = False,
              wrap: Wrap | None = None) -> Diffusion:  # fmt: skip
     """A `Diffusion` for these data, or for events of this shape when there are none yet.
 
@@ -55,7 +55,7 @@ def assemble(path: Path, predict: Prediction, data: Source, event_shape: int | S
                      learned_variance=learned_variance)  # fmt: skip
 
 
-def _for_table(path: Path, predict: Prediction, table: Table, width: int | None, loss: Denoising | None, learned_variance: bool,
+def _for_table(path: Path, predict: Prediction, table: Table, width: int | None, loss: Objective | None, learned_variance: bool,
                around: Wrap) -> Diffusion:  # fmt: skip
     table.require_fittable(2)
     whole = torch.tensor([column.kind == "integer" for column in table.columns])

@@ -18,6 +18,7 @@ from pushforward.core.batching import count
 from pushforward.core.distribution import Distribution
 from pushforward.core.errors import ConfigError, ShapeError
 from pushforward.core.kernel import Callback, Kernel
+from pushforward.core.objective import Objective
 from pushforward.core.path import Path, Prediction
 from pushforward.core.random import RowGenerator
 from pushforward.core.registry import device_of, dtype_of, register
@@ -70,7 +71,7 @@ class Diffusion(Distribution):
     def __init__(self, network: nn.Module, path: Path, event_shape: int | Sequence[int], predict: Prediction = "velocity", *,
                  classes: int | None = None, condition_features: int | None = None, levels: int | None = None,
                  loc: Tensor | float | None = None, scale: Tensor | float | None = None,
-                 integer: Tensor | None = None, loss: Denoising | None = None,
+                 integer: Tensor | None = None, loss: Objective | None = None,
                  learned_variance: bool = False):  # fmt: skip
         super().__init__()
         if predict not in get_args(Prediction):
@@ -99,7 +100,7 @@ class Diffusion(Distribution):
         self.log_prob_kind = "estimate"
 
     @property
-    def objective(self) -> Denoising:
+    def objective(self) -> Objective:
         """Denoising, with the weighting that the model was built with."""
         return Denoising() if self.loss is None else self.loss
 

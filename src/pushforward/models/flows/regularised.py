@@ -69,8 +69,9 @@ class Regularised(Distribution):
 
         The last is 0 where its weight is.
         """
-        spreads = isinstance(self.flow, Dequantised | VariationalDequantised)
-        y, log_weight = self.flow.spread(x, u) if spreads else (x, x.new_zeros(()))
+        y, log_weight = x, x.new_zeros(())
+        if isinstance(self.flow, Dequantised | VariationalDequantised):
+            y, log_weight = self.flow.spread(x, u)
         flow = flow_inside(self.flow)
         given, total = flow._standardised(condition), log_weight + x.new_zeros(len(x))
         kinetic, jacobian = torch.zeros_like(total), torch.zeros_like(total)

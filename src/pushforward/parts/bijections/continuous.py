@@ -31,7 +31,10 @@ from pushforward.parts.numerics.log_det_series import probes_of_rows
 Trace = Literal["auto", "exact", "hutchinson"]
 Rate = Callable[..., Tensor]
 Gradients = Literal["auto", "direct", "checkpointed", "adjoint", "reversible"]
-TRAINED, EVALUATED = 4, 16  # numbers of an event up to which "auto" is exact where the exact trace costs a pass for each
+TRAINED, EVALUATED = (
+    4,
+    16,
+)  # numbers of an event up to which "auto" is exact where the exact trace costs a pass for each
 EVALUATIONS = 100  # of the field in a solve, a guess, to tell whether a graph of all of them fits in memory
 
 
@@ -116,17 +119,16 @@ class Continuous(Bijection):
         return y.reshape(value.shape), sums[0], sums[1], sums[2]
 
     def _solved(self, rate: Rate, start: Tensor, times: list[float], condition: Tensor | None) -> Tensor:
-        solver, settings = self.solver or Dopri5(), {"rtol": self.rtol, "atol": self.atol}
+        solver = self.solver or Dopri5()
         if self.gradient == "auto" and self.step_size is None and start.device.type == "cpu" and len(start):
             tensors = [*self.field.parameters(), *([] if condition is None else [condition])]
             # Weights put in place for a call, as functional_call does, are gone in the backward pass.
             if type(solver) in TABLEAUX and all(p.is_leaf for p in self.field.parameters()):
-                y = solve_rows(rate, start, times[0], times[1], tensors, solver=solver, **settings)
+                y = solve_rows(rate, start, times[0], times[1], tensors, solver=solver, rtol=self.rtol, atol=self.atol)
                 if y is not None:
                     return y
-        gradient = self._gradient(start)
-        return solve(partial(rate, rows=None), start, times, solver=solver, step_size=self.step_size, gradient=gradient,
-                     **settings).last_y  # fmt: skip
+        return solve(partial(rate, rows=None), start, times, solver=solver, step_size=self.step_size, rtol=self.rtol,
+                     atol=self.atol, gradient=self._gradient(start)).last_y  # fmt: skip
 
     def _rate(self, value: Tensor, given: Tensor | None, energies: int) -> Rate:
         """The right-hand side for the state [z, trace, energies], `(m, d + 1 + energies)`, of some rows or of all (None)."""

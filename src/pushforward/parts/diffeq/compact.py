@@ -74,7 +74,8 @@ def _walk(rate: Rate, y: Tensor, t0: float, t1: float, tableau: Tableau, order: 
     for _ in range(max_steps):
         then = nearer(t + h, end)
         y1, error, carry, _ = step(tableau, terms, t, then, y, carry._replace(first=(field,), workspace=None))
-        assert error is not None and carry.first is not None
+        assert error is not None
+        assert carry.first is not None
         size = norm(error, y, y1)
         accept = size <= 1
         factor, _ = pid.next(size, accept, memory, order)

@@ -32,7 +32,9 @@ def bend(name: str, h: Tensor, p: Tensor) -> Tensor:
     return p - p * p if name == "softplus" else (h * p).mul_(-2)
 
 
-def traced_layers(x: Tensor, features: int, name: str, layers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def traced_layers(
+    x: Tensor, features: int, name: str, layers: Sequence[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
     """f `(n, features)` and tr(df/dz) `(n,)` for x = [z, anything else, t]; two or three pairs of weight and bias.
 
     The last column of every weight is that of t. Gradients are of first order only.

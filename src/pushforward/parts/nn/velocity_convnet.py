@@ -61,11 +61,13 @@ class VelocityConvNet(nn.Module):
         k, n = len(vectors), len(z)
         clock = torch.cat([t, t.new_zeros(k * n)]).reshape(-1, 1, 1, 1).expand(-1, 1, *z.shape[2:])
         rows = torch.cat([z, vectors.reshape(k * n, *z.shape[1:])])
-        for i, layer in enumerate(self.layers):
-            weight, bias = layer.weight, layer.bias
+        for i, (weight, bias) in enumerate(self._pairs()):
             if i:
                 h, slope = activate(self.activation, rows[:n])
                 rows = torch.cat([h, (rows[n:].reshape(k, *h.shape) * slope).reshape(k * n, *h.shape[1:])])
-            rows = functional.conv2d(torch.cat([rows, clock], 1), weight, padding=1)  # pyright: ignore[reportArgumentType]
-            rows = torch.cat([rows[:n] + bias.reshape(-1, 1, 1), rows[n:]])  # pyright: ignore[reportOperatorIssue,reportCallIssue]
+            rows = functional.conv2d(torch.cat([rows, clock], 1), weight, padding=1)
+            rows = torch.cat([rows[:n] + bias.reshape(-1, 1, 1), rows[n:]])
         return rows[:n], rows[n:].reshape(k, *z.shape)
+
+    def _pairs(self) -> list[tuple[Tensor, Tensor]]:
+        return [(layer.weight, layer.bias) for layer in self.layers]  # pyright: ignore[reportReturnType]
