@@ -196,7 +196,12 @@ def test_a_classifier_learns_the_posterior_of_the_class_at_every_noise():
     x = standard_mixture().sample(4000, 9)
     labels = (torch.rand(4000, dtype=torch.float64, generator=seeded(10)) > _posterior(x)).long()
     settings = pf.training.Settings(bar=False)
-    pf.fit(classifier, pf.data.Table.of(torch.cat([x, labels[:, None]], 1).float()).given("x2"), steps=400, settings=settings)
+    pf.fit(
+        classifier,
+        pf.data.Table.of(torch.cat([x, labels[:, None]], 1).float()).given("x2"),
+        steps=400,
+        settings=settings,
+    )
     y, t = (v.float() for v in points(VP(), 2000)[1:3])
     with torch.no_grad():
         exact, ours = ExactClassifier(VP())(y, t).log_softmax(1), classifier(y, t).log_softmax(1)

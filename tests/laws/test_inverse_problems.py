@@ -122,7 +122,9 @@ def test_pigdm_draws_from_the_exact_posterior_of_a_gaussian(sampler):
 
 def test_pigdm_draws_given_different_measurements_at_once():
     model = gaussian_model(np.zeros(2), np.eye(2))
-    m = torch.tensor([[1.5, float("nan")], [-0.5, 2.0]], dtype=torch.float64)  # the second number is hidden: not looked at
+    m = torch.tensor(
+        [[1.5, float("nan")], [-0.5, 2.0]], dtype=torch.float64
+    )  # the second number is hidden: not looked at
     x = solve(model, m, Inpaint(torch.tensor([True, False])), noise=0.8, draws=2500, generator=seeded(3))
     assert x.shape == (2500, 2, 2)
     for row in (0, 1):
@@ -134,7 +136,15 @@ def test_exact_measurements_are_met_and_what_does_not_depend_on_them_keeps_its_p
     covariance = np.diag([0.5, 1.2, 0.8])
     model = gaussian_model(np.array([0.2, -0.3, 0.4]), covariance)
     seen = Inpaint(torch.tensor([True, False, False]))
-    x = solve(model, torch.tensor([1.1, 0, 0], dtype=torch.float64), seen, method=method, draws=1000, steps=60, generator=seeded(4))
+    x = solve(
+        model,
+        torch.tensor([1.1, 0, 0], dtype=torch.float64),
+        seen,
+        method=method,
+        draws=1000,
+        steps=60,
+        generator=seeded(4),
+    )
     assert (x[:, 0] - 1.1).abs().max() < {"dps": 0.02, "pigdm": 1e-3}.get(method, 1e-9)
     for column, mean in ((1, -0.3), (2, 0.4)):
         found = stats.kstest(x[:, column].numpy(), stats.norm(mean, covariance[column, column] ** 0.5).cdf)
@@ -145,7 +155,9 @@ def test_projection_is_exact_where_everything_is_seen_with_noise():
     # Then the measurement is a noised draw of the prior, which is what the reverse process starts from: any prior, here the mixture.
     prior, noise, m = standard_mixture(), 0.7, torch.tensor([0.3, 0.2], dtype=torch.float64)
     everything = Inpaint(torch.tensor([True, True]))
-    x = solve(exact_model(VP()), m, everything, method="projection", noise=noise, draws=2000, steps=300, generator=seeded(5))
+    x = solve(
+        exact_model(VP()), m, everything, method="projection", noise=noise, draws=2000, steps=300, generator=seeded(5)
+    )
     variance = prior.stds**2 + noise**2
     log_weight = prior.weights.log() - 0.5 * ((m - prior.means) ** 2 / variance + variance.log()).sum(1)
     gain = prior.stds**2 / variance
@@ -167,13 +179,16 @@ def test_projection_uses_the_seen_numbers_too_little_and_resampling_mends_it():
 
     def hidden(resamplings: int) -> tuple[float, float]:
         measured = torch.tensor([[m, 0.0]], dtype=torch.float64).expand(800, 2)
-        x = model.sample(800, sampler=Projection(seen, measured, steps=40, resamplings=resamplings), generator=seeded(6))
+        x = model.sample(
+            800, sampler=Projection(seen, measured, steps=40, resamplings=resamplings), generator=seeded(6)
+        )
         return float(x[:, 1].mean()) - rho * m, float(x[:, 1].std())
 
     exact_std = (1 - rho**2) ** 0.5
     gaps = [hidden(k) for k in (1, 4, 16)]
     assert gaps[0][0] < gaps[1][0] < gaps[2][0] < 0.03  # from too little towards the posterior mean, 1.35
-    assert gaps[0][0] < -0.1 and abs(gaps[2][0]) < 0.05
+    assert gaps[0][0] < -0.1
+    assert abs(gaps[2][0]) < 0.05
     assert gaps[2][1] == pytest.approx(exact_std, abs=0.1)  # steps of finite length, walked often, are a little narrow
 
 
@@ -181,7 +196,8 @@ def test_dps_gives_back_noisy_measurements_as_if_they_were_exact():
     # The bias that theory says it has: no width where the posterior has noise^2 tau^2 / (noise^2 + tau^2).
     model, m = gaussian_model(np.zeros(2), np.eye(2)), torch.tensor([1.0, 0.0], dtype=torch.float64)
     x = solve(model, m, Inpaint(torch.tensor([True, False])), method="dps", noise=1.0, draws=500, generator=seeded(7))
-    assert float(x[:, 0].std()) < 0.02 and abs(float(x[:, 0].mean()) - 1) < 0.02  # the posterior: 0.71, and mean 0.5
+    assert float(x[:, 0].std()) < 0.02
+    assert abs(float(x[:, 0].mean()) - 1) < 0.02
     exact = solve(model, m, Inpaint(torch.tensor([True, False])), noise=1.0, draws=2000, generator=seeded(7))
     assert_moments(exact, np.array([0.5, 0.0]), np.diag([0.5, 1.0]))
 
@@ -193,7 +209,8 @@ def test_the_normalised_step_of_dps_leaves_a_misfit_of_its_own_size():
         (model.sample(200, sampler=DPS(seen, m, step_size=size, normalised=True), generator=seeded(8))[:, 0] - 1).abs()
         for size in (0.3, 0.05)
     )
-    assert far.max() < 0.7 and near.median() < far.median()
+    assert far.max() < 0.7
+    assert near.median() < far.median()
 
 
 @pytest.mark.parametrize("name", OPERATORS)

@@ -51,7 +51,7 @@ def test_a_classifier_of_another_path_or_of_other_classes_is_refused(model):
     [
         (3, r"expected labels in 0 \.\. 2, got 3 to 3"),
         (torch.tensor([0, -1]), r"expected labels in 0 \.\. 2, got -1 to 0"),
-        (0.5, "expected a whole-number label"),
+        (torch.tensor(0.5), "expected a whole-number label"),
         (torch.zeros(2, 1, dtype=torch.long), r"of shape \(2, 1\)"),
     ],
 )
@@ -62,7 +62,9 @@ def test_labels_that_the_classifier_does_not_know_are_refused(model, labels, mes
 
 def test_there_must_be_a_label_for_each_draw():
     model = small()
-    guide = partial(ClassifierGuidance, classifier=time_classifier(model=model, classes=3), labels=torch.tensor([0, 1, 2]))
+    guide = partial(
+        ClassifierGuidance, classifier=time_classifier(model=model, classes=3), labels=torch.tensor([0, 1, 2])
+    )
     with pytest.raises(ValueError, match="expected 4 draws to have 4 rows in ClassifierGuidance, got 3"):
         model.sample(4, guide=guide)
     assert model.sample(3, guide=guide).shape == (3, 2)
@@ -83,7 +85,8 @@ def test_a_classifier_is_assembled_from_what_it_is_for():
     images = pf.data.Images.of(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), [0, 1, 2, 2], levels=17)
     model = pf.diffusion.v_diffusion(images.unlabelled(), width=8)
     classifier = time_classifier(images, model=model, width=8)
-    assert classifier.classes == 3 and torch.equal(classifier.scale, model.scale)
+    assert classifier.classes == 3
+    assert torch.equal(classifier.scale, model.scale)
     with pytest.raises(ValueError, match="expected data of the model's shape"):
         time_classifier(images, model=small())
     with pytest.raises(ValueError, match="expected at least 2 classes"):

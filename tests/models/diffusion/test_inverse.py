@@ -4,7 +4,16 @@ import pytest
 import torch
 
 import pushforward as pf
-from pushforward.models.diffusion.inverse import DPS, Colorise, Inpaint, LinearOperator, PiGDM, Projection, SuperResolve, solve  # fmt: skip
+from pushforward.models.diffusion.inverse import (  # fmt: skip
+    DPS,
+    Colorise,
+    Inpaint,
+    LinearOperator,
+    PiGDM,
+    Projection,
+    SuperResolve,
+    solve,
+)
 
 SEEN = Inpaint(torch.tensor([True, False]))
 
@@ -20,7 +29,9 @@ def images():
 
 
 def test_a_mask_of_another_shape_says_which_would_fit(images):
-    with pytest.raises(ValueError, match=r"expected a mask that broadcasts to an event of shape \(3, 8, 8\), got \(7, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"expected a mask that broadcasts to an event of shape \(3, 8, 8\), got \(7, 8\)"
+    ):
         solve(images, torch.zeros(3, 8, 8), Inpaint(torch.ones(7, 8, dtype=torch.bool)))
     with pytest.raises(ValueError, match=r"got \(2, 3, 8, 8\); a mask of shape \(8, 8\) is for all channels"):
         solve(images, torch.zeros(3, 8, 8), Inpaint(torch.ones(2, 3, 8, 8, dtype=torch.bool)))
@@ -41,7 +52,10 @@ def test_a_mask_of_another_shape_says_which_would_fit(images):
         (lambda: Projection(SEEN, torch.zeros(1, 2), resamplings=0), "expected at least one resampling"),
         (lambda: Projection(SEEN, torch.zeros(1, 2)).init(torch.zeros(1, 2)), "attached to a model, got it alone"),
         (lambda: DPS(SEEN, torch.zeros(1, 2)).init(torch.zeros(1, 2)), "attached to a model, got it alone"),
-        (lambda: PiGDM(pf.diffusion.ddpm(event_shape=2, width=8), SEEN, torch.zeros(1, 2), prior_std=0.0), "positive prior_std"),  # fmt: skip
+        (
+            lambda: PiGDM(pf.diffusion.ddpm(event_shape=2, width=8), SEEN, torch.zeros(1, 2), prior_std=0.0),
+            "positive prior_std",
+        ),
     ],
 )
 def test_impossible_parts_are_refused(build, message):
@@ -82,7 +96,9 @@ def test_draws_come_before_the_batch_and_labels_and_guides_pass_through(method):
     model = pf.diffusion.ddpm(event_shape=2, classes=3, width=8)
     free = pf.diffusion.guidance.ClassifierFree
     x = solve(model, torch.zeros(4, 2), SEEN, method=method, condition=torch.tensor([0, 1, 2, 0]), draws=(2, 3), steps=3, guide=free)  # fmt: skip
-    assert x.shape == (2, 3, 4, 2) and torch.isfinite(x).all() and not x.requires_grad
+    assert x.shape == (2, 3, 4, 2)
+    assert torch.isfinite(x).all()
+    assert not x.requires_grad
 
 
 def test_a_walk_that_is_at_its_end_says_so(model):

@@ -46,7 +46,7 @@ def score(run: Run, source: str | Path) -> Scores | SeriesScores:
     Columns of a table, and channels, are matched by name. Raises `DataError` for missing columns or images of another size.
     """
     data = new_data(run, source)
-    model = run.model
+    model: Any = run.model
     if isinstance(data, Series):
         return score_series(model, data, run.parts()[0] if isinstance(model, Process) else None, run.config.seed)
     if not isinstance(model, Process) and not hasattr(model, "log_prob") and getattr(model, "head", "") == "classify":
@@ -73,7 +73,7 @@ def score(run: Run, source: str | Path) -> Scores | SeriesScores:
 def new_data(run: Run, source: str | Path) -> Any:
     """Load `source` as the run's own data were loaded, and bring it into their shape."""
     options = dict(run.config.data_options)
-    if str(source) == run.config.data:
+    if str(source) == run.config.data and run.about.get("kind") == "series":
         return fit_to(run, load_data(str(source), options))
     options = _loading(options)
     if run.about.get("kind") == "series" and Path(str(source)).suffix.lower() in (".csv", ".tsv", ".txt"):

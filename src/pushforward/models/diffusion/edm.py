@@ -28,12 +28,13 @@ def edm(data: Source = None, *, event_shape: int | Sequence[int] | None = None, 
     >>> model.predict, model.objective
     ('data', Denoising(weighting='edm', drop_condition=0.1, sigma_data=0.5))
     """
-    own = sigma_data or _measured(data, levels)
+    own = sigma_data or measured(data, levels)
     return assemble(EDM(), "data", data, event_shape, classes, levels, width, loss=Denoising("edm", sigma_data=own),
                     wrap=lambda network, path: Preconditioned(network, path, own))  # fmt: skip
 
 
-def _measured(data: Source, levels: int | None) -> float:
+def measured(data: Source, levels: int | None) -> float:
+    """The standard deviation of the data in model units: pixels' from up to 1,000 images."""
     if not isinstance(data, Images):
         return 0.5 if levels is not None else 1.0  # the columns of a table are standardised
     chosen = torch.linspace(0, len(data) - 1, min(len(data), 1000)).long()

@@ -7,7 +7,6 @@ made for, and `rows(first, last)`, itself for these rows: draws are made in as m
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pushforward.core.errors import ConfigError, ShapeError

@@ -8,6 +8,7 @@ Liu, Gong and Liu 2023, https://arxiv.org/abs/2209.03003.
 """
 
 import copy
+import itertools
 from dataclasses import dataclass, replace
 
 import torch
@@ -52,7 +53,7 @@ class Pairs:
         """Divide the pairs at random."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.data.device)
         ends = [0, *(round(sum(fractions[: k + 1]) * len(self)) for k in range(len(fractions)))]
-        pieces = [order[a:b] for a, b in zip(ends, ends[1:])]
+        pieces = [order[a:b] for a, b in itertools.pairwise(ends)]
         return tuple(Pairs(*(None if v is None else v[i] for v in (self.data, self.noise, self.condition))) for i in pieces)  # type: ignore[arg-type]
 
 
@@ -105,7 +106,7 @@ def straightness(model: Diffusion, condition: Tensor | None = None, *, rows: int
     z = RowGenerator.of(generator, rows, device=device_of(model)).normal(*model.event_shape, dtype=dtype_of(model))
     ends = torch.linspace(model.path.t_max, model.path.t_min, steps + 1, dtype=torch.float64).tolist()
     start, velocities = z, []
-    for t, s in zip(ends, ends[1:]):
+    for t, s in itertools.pairwise(ends):
         v = model.predicted(z, z.new_full((rows,), t), condition, target="velocity")
         ahead = model.predicted(z + (s - t) * v, z.new_full((rows,), s), condition, target="velocity")
         velocities.append((v + ahead) / 2)

@@ -7,6 +7,7 @@ the difference of the two points away from them. Karras et al. 2024, https://arx
 from torch import Tensor, nn
 
 from pushforward.core.errors import ConfigError
+from pushforward.core.path import Path, Prediction
 from pushforward.core.registry import register
 from pushforward.core.shapes import expand_right
 from pushforward.models.diffusion.denoiser import Denoiser
@@ -30,6 +31,9 @@ class Autoguidance(nn.Module):
     >>> model.sample(5, guide=functools.partial(Autoguidance, worse_model=worse, weight=1.5)).shape
     torch.Size([5, 2])
     """
+
+    path: Path
+    predict: Prediction
 
     def __init__(self, model: Denoiser, worse_model: Denoiser, weight: float = 2.0):
         super().__init__()

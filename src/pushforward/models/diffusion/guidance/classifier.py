@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.path import Path, Prediction
 from pushforward.core.registry import register
 from pushforward.models.diffusion.denoiser import Denoiser
 from pushforward.models.diffusion.guided import leaf, of_rows, require_path, tilted
@@ -36,6 +37,9 @@ class ClassifierGuidance(nn.Module):
     torch.Size([5, 2])
     """
 
+    path: Path
+    predict: Prediction
+
     def __init__(self, model: Denoiser, classifier: Callable[[Tensor, Tensor], Tensor], labels: Tensor | int, weight: float = 1.0):  # fmt: skip
         super().__init__()
         require_path("a classifier", getattr(classifier, "path", model.path), model.path)
@@ -47,7 +51,11 @@ class ClassifierGuidance(nn.Module):
         if labels.ndim > 1 or labels.is_floating_point() or labels.is_complex():
             raise ShapeError(f"expected a whole-number label, or labels of shape (n,), got {labels.dtype} of shape {tuple(labels.shape)}; "
                              "use labels.long().flatten()")  # fmt: skip
-        if classes is not None and len(labels.reshape(-1)) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        if (
+            classes is not None
+            and len(labels.reshape(-1))
+            and not 0 <= int(labels.min()) <= int(labels.max()) < classes
+        ):
             raise ShapeError(f"expected labels in 0 .. {classes - 1}, got {int(labels.min())} to {int(labels.max())}; "
                              "the classifier knows no others")  # fmt: skip
         self.model, self.classifier, self.labels, self.weight = model, classifier, labels.long(), weight

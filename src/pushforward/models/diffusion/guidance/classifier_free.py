@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.core.errors import ConfigError, ShapeError
+from pushforward.core.path import Path, Prediction
 from pushforward.core.registry import register
 from pushforward.models.diffusion.denoiser import Denoiser
 
@@ -32,6 +33,9 @@ class ClassifierFree(nn.Module):
     >>> model.sample(condition=torch.tensor([0, 2, 2]), guide=guide).shape
     torch.Size([3, 2])
     """
+
+    path: Path
+    predict: Prediction
 
     def __init__(self, model: Denoiser, weight: float = 2.0):
         super().__init__()

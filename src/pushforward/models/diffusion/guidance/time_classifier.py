@@ -71,7 +71,8 @@ def noised_cross_entropy(model: TimeClassifier, batch: Any, generator: RowGenera
     x = batch.x.to(model.loc.dtype)
     data = (x + generator.uniform(*model.event_shape, dtype=x.dtype) * model.integer - model.loc) / model.scale
     ends = torch.tensor([model.path.t_min, model.path.t_max], dtype=torch.float64, device=x.device)
-    theta = torch.lerp(*angle(model.path, ends), generator.uniform(dtype=torch.float64))
+    least, most = angle(model.path, ends)
+    theta = least + (most - least) * generator.uniform(dtype=torch.float64)
     t = time_of_angle(model.path, theta).to(x.dtype)
     x_t = model.path.sample(data, generator.normal(*model.event_shape, dtype=x.dtype), t)
     logits = model(x_t / expand_right(scale(model.path, t), x_t), t)

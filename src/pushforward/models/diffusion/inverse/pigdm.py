@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.core.errors import ConfigError
+from pushforward.core.path import Path, Prediction
 from pushforward.core.registry import register
 from pushforward.core.shapes import expand_right
 from pushforward.models.diffusion.denoiser import Denoiser
@@ -39,6 +40,9 @@ class PiGDM(nn.Module):
     >>> pf.diffusion.flow_matching(event_shape=2).sample(3, guide=guide).shape
     torch.Size([3, 2])
     """
+
+    path: Path
+    predict: Prediction
 
     def __init__(self, model: Denoiser, operator: Operator, measurement: Tensor, noise: float = 0.0, prior_std: float = 1.0):  # fmt: skip
         super().__init__()
