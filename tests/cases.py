@@ -217,6 +217,11 @@ CASES["bijections"] = {
 
 # --- distributions ---
 CASES["distributions"] = {
+    "BridgeFlow": lambda: pf.diffusion.BridgeFlow(pf.nn.TimeMLP(2, hidden=16, outputs=4), torch.randn(50, 2), sigma=0.5),
+    "Consistency": lambda: pf.diffusion.consistency(event_shape=2, width=16),
+    "Consistency of a teacher": lambda: pf.diffusion.consistency(
+        teacher=pf.diffusion.flow_matching(event_shape=2, width=16), event_shape=2, width=16
+    ),
     "Dequantised": lambda: pf.distributions.Dequantised(
         pf.distributions.Gaussian(torch.tensor([0.3, -1.0]), torch.tensor([1.5, 0.7])), torch.tensor([1.0, 0.0])
     ),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 import pushforward as pf
 from pushforward.models.diffusion.inverse import (  # fmt: skip
@@ -83,7 +84,7 @@ def test_measurements_must_be_finite_where_they_are_seen_and_of_their_shape(mode
 
 
 def test_methods_and_samplers_that_do_not_go_together_are_refused(model):
-    with pytest.raises(ValueError, match="expected a method among pigdm, dps, projection, repaint, got 'magic'"):
+    with pytest.raises((ValueError, TypeCheckError), match="magic"):
         solve(model, torch.zeros(2), SEEN, method="magic")
     with pytest.raises(ValueError, match="expected no sampler for 'dps', which is one itself, got DDIM"):
         solve(model, torch.zeros(2), SEEN, method="dps", sampler=pf.diffusion.samplers.DDIM())

@@ -69,7 +69,7 @@ MODELS: dict[str, Entry] = {
         Entry("latent_ode", "pushforward.models.dynamics:latent_ode", ("series",), "latent ODE; interpolates and forecasts series, with bands"),
         Entry("neural_sde", "pushforward.models.dynamics:neural_sde", ("series",), "diffusion of the observed channels; smooths and forecasts series, with bands"),
         Entry("latent_sde", "pushforward.models.dynamics:latent_sde", ("series",), "hidden diffusion and decoder; interpolates and forecasts series, with bands"),
-        Entry("neural_ode", "pushforward.models.dynamics:neural_ode", ("images", "table"), "follows a learned field to the label of images or the given column of a table"),
+        Entry("neural_ode", "pushforward.models.dynamics:neural_ode", ("images", "table"), "follows a learned field to a label, or to the given column of a table"),
         Entry("neural_cde", "pushforward.models.dynamics:neural_cde", ("series",), "controlled differential equation; classifies labelled series, gaps and all"),
         Entry("neural_cde_series", "pushforward.models.dynamics:neural_cde_series", ("series",), "forecasts by a path-driven hidden state; sees only the past"),
         Entry("neural_ode_series", "pushforward.models.dynamics:neural_ode_series", ("series",), "vector field of the observed channels; forecasts series, with bands"),

@@ -4,6 +4,8 @@ Named models are functions that assemble one: `ddpm`, `v_diffusion`, `flow_match
 """
 
 from . import guidance, inverse, samplers
+from .bridge_flow import BridgeFlow, bridge
+from .consistency import Boundary, Consistency, consistency
 from .ddpm import ddpm
 from .denoiser import Denoiser
 from .diffusion import Diffusion
@@ -12,28 +14,39 @@ from .flow_matching import flow_matching
 from .likelihood import LogProbEstimate
 from .objective import Denoising
 from .preconditioned import Preconditioned
+from .reflow import Pairs, reflow, straightness
 from .scaled_condition import ScaledCondition
 from .score_matching import denoising_score_matching
 from .score_sde import score_sde
 from .v_diffusion import v_diffusion
 from .variational_bound import VariationalBound, variational_bound
+from .velocity_matching import FlowMatching
 
 __all__ = [
+    "Boundary",
+    "BridgeFlow",
+    "Consistency",
     "Denoiser",
     "Denoising",
     "Diffusion",
+    "FlowMatching",
     "LogProbEstimate",
+    "Pairs",
     "Preconditioned",
     "ScaledCondition",
     "VariationalBound",
+    "bridge",
+    "consistency",
     "ddpm",
     "denoising_score_matching",
     "edm",
     "flow_matching",
     "guidance",
     "inverse",
+    "reflow",
     "samplers",
     "score_sde",
+    "straightness",
     "v_diffusion",
     "variational_bound",
 ]

@@ -68,7 +68,9 @@ class BridgeFlow(Distribution):
         if not (0 <= sigma < math.inf and 0 < scale < math.inf and math.isfinite(loc)):
             raise ConfigError(f"expected sigma of at least 0 and a positive scale, got {sigma} and {scale}")
         if source.ndim < 2 or len(source) < 2 or not torch.isfinite(source).all():
-            raise ShapeError(f"expected at least two finite rows of source (m, *event), got shape {tuple(source.shape)}")
+            raise ShapeError(
+                f"expected at least two finite rows of source (m, *event), got shape {tuple(source.shape)}"
+            )
         self.network, self.sigma, self.coupling, self.loc, self.scale = network, float(sigma), own, loc, scale
         self.event_shape, self.log_prob_kind = as_size(source.shape[1:]), "none"
         self.reparameterised = False
@@ -94,7 +96,9 @@ class BridgeFlow(Distribution):
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """grad log p_t(x), in model units. Raises `ConfigError` without noise."""
         if not self.sigma:
-            raise ConfigError("expected a bridge with sigma > 0 for its score, got sigma=0; a flow alone does not know it")
+            raise ConfigError(
+                "expected a bridge with sigma > 0 for its score, got sigma=0; a flow alone does not know it"
+            )
         return -self.predicted(x, t)[1] / expand_right(self.sigma * (t * (1 - t)).sqrt(), x)
 
     def transport(self, x: Tensor, *, steps: int = 50, way: Way | None = None, to: Literal["data", "source"] = "data",
@@ -154,9 +158,7 @@ def bridge_matching(model: BridgeFlow, batch: Any, generator: RowGenerator) -> L
     t = EDGE + (1 - 2 * EDGE) * generator.uniform(dtype=data.dtype)
     eps = generator.normal(*model.event_shape, dtype=data.dtype)
     wide = expand_right(t, data)
-    gap, noise = model.predicted(
-        (1 - wide) * data + wide * source + model.sigma * (wide * (1 - wide)).sqrt() * eps, t
-    )
+    gap, noise = model.predicted((1 - wide) * data + wide * source + model.sigma * (wide * (1 - wide)).sqrt() * eps, t)
     flow_error = (gap - (source - data)).square().mean()
     noise_error = (noise - eps).square().mean() if model.sigma else flow_error.new_zeros(())
     return Loss(flow_error + noise_error, {"gap": flow_error.detach(), "eps": noise_error.detach()})
@@ -193,5 +195,3 @@ def bridge(data: Tensor, *, source: Tensor, sigma: float = 0.0, coupling: Bridge
     features = data.shape[1]
     network = TimeMLP(features, hidden=width, outputs=2 * features)
     return BridgeFlow(network, source, sigma=sigma, coupling=coupling, loc=loc, scale=scale)
-
-

@@ -73,7 +73,7 @@ class Consistency(Distribution):
     Args:
         student: a `Diffusion` on `EDM` that predicts data by a network with a `Boundary`.
         teacher: a trained `Diffusion` of the same data, in the same units, to distil; None trains from data.
-        levels: the number of noise levels at the start and at the end of training; more are nearer to the truth and harder.
+        noise_levels: the number of them at the start and at the end of training; more are nearer to the truth and harder.
         steps: of training, after which the number of levels stays. It doubles in even stretches until then.
         sigma_data: the standard deviation of the data in model units.
 
@@ -86,19 +86,23 @@ class Consistency(Distribution):
 
     trained: Tensor
 
-    def __init__(self, student: Diffusion, teacher: Diffusion | None = None, *, levels: Sequence[int] = (10, 160),
+    def __init__(self, student: Diffusion, teacher: Diffusion | None = None, *, noise_levels: Sequence[int] = (10, 160),
                  steps: int = 2000, sigma_data: float = 1.0):  # fmt: skip
         super().__init__()
         if not isinstance(student.path, EDM) or student.predict != "data":
-            raise ConfigError(f"expected a student that predicts data on EDM(), got {student.predict} on {student.path}")
-        if len(levels) != 2 or not 2 <= levels[0] <= levels[1] or steps < 1:
-            raise ConfigError(f"expected levels (first, last) with 2 <= first <= last and steps of at least 1, got {levels} and {steps}")
+            raise ConfigError(
+                f"expected a student that predicts data on EDM(), got {student.predict} on {student.path}"
+            )
+        if len(noise_levels) != 2 or not 2 <= noise_levels[0] <= noise_levels[1] or steps < 1:
+            raise ConfigError("expected noise_levels (first, last) with 2 <= first <= last and steps of at least 1, "
+                              f"got {noise_levels} and {steps}")  # fmt: skip
         if teacher is not None and teacher.event_shape != student.event_shape:
             raise ConfigError(
                 f"expected a teacher of events {tuple(student.event_shape)}, got {tuple(teacher.event_shape)}"
             )
         self.student, self.teacher = student, None if teacher is None else teacher.requires_grad_(False)
-        self.levels, self.steps, self.sigma_data = (int(levels[0]), int(levels[1])), steps, sigma_data
+        self.noise_levels = int(noise_levels[0]), int(noise_levels[1])
+        self.steps, self.sigma_data = steps, sigma_data
         self.event_shape, self.condition_shape = student.event_shape, student.condition_shape
         self.condition_optional, self.log_prob_kind = student.condition_optional, "none"
         self.reparameterised = not student.whole
@@ -121,8 +125,12 @@ class Consistency(Distribution):
         """
         path = self.student.path
         given = [path.t_max, *(sigmas or [])[1:]]
-        if sigmas is not None and (sigmas[0] != path.t_max or sorted(given, reverse=True) != given or given[-1] < path.t_min):
-            raise ConfigError(f"expected falling sigmas from {path.t_max:g} to at least {path.t_min:g}, got {list(sigmas)}")
+        if sigmas is not None and (
+            sigmas[0] != path.t_max or sorted(given, reverse=True) != given or given[-1] < path.t_min
+        ):
+            raise ConfigError(
+                f"expected falling sigmas from {path.t_max:g} to at least {path.t_min:g}, got {list(sigmas)}"
+            )
 
         def draw(condition: Tensor | None, rows: RowGenerator) -> Tensor:
             return self._walk(given, condition, rows)
@@ -147,8 +155,8 @@ class Consistency(Distribution):
         return (a + index / (levels - 1) * (b - a)) ** RHO
 
     def level_count(self) -> Tensor:
-        """How many noise levels there are now: levels[0], doubled in even stretches of training, up to levels[1]; plus one."""
-        first, last = self.levels
+        """How many noise levels there are now: the first number, doubled in even stretches of training up to the last; plus one."""
+        first, last = self.noise_levels
         stretch = max(1, self.steps // (math.floor(math.log2(last / first)) + 1))
         return (first * 2.0 ** (self.trained // stretch).clamp(max=60)).clamp(max=last).double() + 1
 
@@ -181,7 +189,9 @@ def heun_step(teacher: Diffusion, x: Tensor, sigma: Tensor, to: Tensor, conditio
     """x `(n, *event)` with noise sigma `(n,)`, moved along the teacher's flow to the noise `to`, whatever the teacher's path."""
     field = flow_field(teacher, condition)
 
-    def slope(x: Tensor, sigma: Tensor) -> Tensor:  # dx/dsigma = E[noise | x]; y = cos data + sin noise, v = cos noise - sin data
+    def slope(
+        x: Tensor, sigma: Tensor
+    ) -> Tensor:  # dx/dsigma = E[noise | x]; y = cos data + sin noise, v = cos noise - sin data
         theta = sigma.atan()
         sin, cos = expand_right(theta.sin(), x), expand_right(theta.cos(), x)
         y = x * cos
@@ -195,7 +205,7 @@ def heun_step(teacher: Diffusion, x: Tensor, sigma: Tensor, to: Tensor, conditio
 def _neighbours(model: Consistency, levels: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """sigma_i and sigma_i+1 `(n,)`, i as often as a lognormal sigma falls between them, from uniform u `(n,)`."""
     mean = P_MEAN + math.log(2 * model.sigma_data)
-    index = torch.arange(model.levels[1] + 1, dtype=torch.float64, device=u.device)
+    index = torch.arange(model.noise_levels[1] + 1, dtype=torch.float64, device=u.device)
     edges = model.ladder(levels, index.minimum(levels - 1))  # beyond the last the mass is zero
     below = torch.erf((edges.log() - mean) / (math.sqrt(2) * P_STD))
     mass = below.diff().cumsum(0)
@@ -204,19 +214,19 @@ def _neighbours(model: Consistency, levels: Tensor, u: Tensor) -> tuple[Tensor, 
 
 
 def consistency(data: Source = None, *, teacher: Diffusion | None = None, event_shape: int | Sequence[int] | None = None,
-                classes: int | None = None, pixel_levels: int | None = None, width: int | None = None,
-                levels: Sequence[int] = (10, 160), steps: int = 2000) -> Consistency:  # fmt: skip
+                classes: int | None = None, levels: int | None = None, width: int | None = None,
+                noise_levels: Sequence[int] = (10, 160), steps: int = 2000) -> Consistency:  # fmt: skip
     """A consistency model of these data, trained from them alone, or from a `teacher` that was fitted to the same data.
 
-    `levels` and `steps` are those of `Consistency`; give the number of steps that `fit` will take. `pixel_levels` is what `levels`
-    is for `ddpm`, and the other arguments are those of `ddpm`. A copy of the teacher travels with the model.
+    `noise_levels` and `steps` are those of `Consistency`; give the number of steps that `fit` will take. The other arguments are
+    those of `ddpm`. A copy of the teacher travels with the model.
 
     >>> import pushforward as pf
     >>> moons = pf.data.toy("two_moons", 200)
     >>> consistency(moons, teacher=pf.diffusion.v_diffusion(moons)).sample(3).shape
     torch.Size([3, 2])
     """
-    own = measured(data, pixel_levels)
-    student = assemble(EDM(), "data", data, event_shape, classes, pixel_levels, width,
+    own = measured(data, levels)
+    student = assemble(EDM(), "data", data, event_shape, classes, levels, width,
                        wrap=lambda network, path: Boundary(network, path, own))  # fmt: skip
-    return Consistency(student, copy.deepcopy(teacher), levels=levels, steps=steps, sigma_data=own)
+    return Consistency(student, copy.deepcopy(teacher), noise_levels=noise_levels, steps=steps, sigma_data=own)

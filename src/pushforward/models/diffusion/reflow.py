@@ -54,7 +54,9 @@ class Pairs:
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.data.device)
         ends = [0, *(round(sum(fractions[: k + 1]) * len(self)) for k in range(len(fractions)))]
         pieces = [order[a:b] for a, b in itertools.pairwise(ends)]
-        return tuple(Pairs(*(None if v is None else v[i] for v in (self.data, self.noise, self.condition))) for i in pieces)  # type: ignore[arg-type]
+        return tuple(
+            Pairs(*(None if v is None else v[i] for v in (self.data, self.noise, self.condition))) for i in pieces
+        )  # type: ignore[arg-type]
 
 
 def reflow(model: Diffusion, condition: Tensor | None = None, *, pairs: int = 10_000, tolerance: float = 1e-4,

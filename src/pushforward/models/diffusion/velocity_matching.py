@@ -69,7 +69,9 @@ class FlowMatching:
 
     def __call__(self, model: "Diffusion", batch: Any, generator: RowGenerator) -> Loss:
         if model.predict != "velocity":
-            raise ConfigError(f'expected a model that predicts "velocity", got "{model.predict}"; take Denoising() for it')
+            raise ConfigError(
+                f'expected a model that predicts "velocity", got "{model.predict}"; take Denoising() for it'
+            )
         paired = isinstance(batch, PairBatch)
         data = batch.data if paired else model.to_model_units(batch.x, generator)
         condition = flatten_condition(batch.condition, model.condition_shape, data.shape[:1], model.condition_optional)

@@ -120,7 +120,9 @@ class Continuous(Bijection):
 
     def _solved(self, rate: Rate, start: Tensor, times: list[float], condition: Tensor | None) -> Tensor:
         solver = self.solver or Dopri5()
-        if self.gradient == "auto" and self.step_size is None and start.device.type == "cpu" and len(start):
+        if not len(start):
+            return start + rate(start.new_zeros(0), start, None)  # nothing to solve, but a graph to the weights
+        if self.gradient == "auto" and self.step_size is None and start.device.type == "cpu":
             tensors = [*self.field.parameters(), *([] if condition is None else [condition])]
             # Weights put in place for a call, as functional_call does, are gone in the backward pass.
             if type(solver) in TABLEAUX and all(p.is_leaf for p in self.field.parameters()):

@@ -88,7 +88,8 @@ def labels_in(condition: Tensor | None, rows: int, classes: int) -> Tensor:
     if condition.device.type == "cpu" and (  # elsewhere the look would wait for the device at every step
         (condition.reshape(rows) != labels).any() or not 0 <= int(labels.min()) <= int(labels.max()) < classes
     ):
-        raise ShapeError(f"expected labels that are whole numbers in 0 .. {classes - 1}, got {condition.min():g} to {condition.max():g}; number the classes from 0")  # fmt: skip
+        raise ShapeError(f"expected labels that are whole numbers in 0 .. {classes - 1}, got {condition.min():g} to "
+                         f"{condition.max():g}; number the classes from 0")  # fmt: skip
     return labels
 
 

@@ -82,11 +82,10 @@ class DPS(Kernel):
             gap = self.operator.spectral(self.measurement - self.operator.apply(data.detach()), torch.ones_like)
             (pull,) = torch.autograd.grad(data, at, self.operator.adjoint(gap))
         misfit = gap.flatten(1).norm(dim=1)
-        if self.normalised:
-            # The gradient of the squared misfit over the misfit; zero where there is none.
-            pull = 2 * pull / expand_right(misfit.clamp(min=torch.finfo(misfit.dtype).tiny), pull)
-        else:
-            pull = pull / self.operator.largest
+        # Unless normalised, the share of what meets the measurement; a misfit of zero has no direction, and a pull of zero.
+        tiny = torch.finfo(misfit.dtype).tiny
+        unit = expand_right(misfit.clamp(min=tiny) / 2, pull) if self.normalised else self.operator.largest
+        pull = pull / unit
         y = from_y * state.x + from_data * data.detach() + self.step_size * pull
         if walk.levels[state.step + 1][1]:
             y = y + from_noise * generator.normal(*y.shape[1:], dtype=y.dtype)

@@ -199,7 +199,8 @@ class LinearOperator(nn.Module):
     def measured_shape(self, event_shape: Size) -> Size:
         """(measured,)."""
         if event_shape != self.event_shape:
-            raise ShapeError(f"expected events of shape {tuple(self.event_shape)}, got {tuple(event_shape)}; give LinearOperator the event_shape of the model")  # fmt: skip
+            raise ShapeError(f"expected events of shape {tuple(self.event_shape)}, got {tuple(event_shape)}; "
+                             "give LinearOperator the event_shape of the model")  # fmt: skip
         return Size(self.matrix.shape[:1])
 
     def apply(self, x: Tensor) -> Tensor:
