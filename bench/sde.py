@@ -33,8 +33,8 @@ NOTES = (
     "Bare loop: y = y + f h + g randn sqrt(h), nothing else; for Milstein with the same difference for g' g as ours. Ours keeps a status for every "
     "sample, checks for infinities, and the noise of a row does not depend on the batch.",
     "torchsde: sdeint with its BrownianInterval, whose path can be queried later; Milstein with grad_free=True, a difference as well. Ours draws plain "
-    "increments of a solve; a BrownianPath, which can be queried, stands apart in the table below.",
-    "diffrax: VirtualBrownianTree (its faster path has no gradient) and jit, without the time to compile; Milstein has no difference there and takes its derivative by autodiff.",
+    "increments of a solve; a BrownianPath, which can be queried, stands beside it.",
+    "diffrax: VirtualBrownianTree (its faster path has no gradient) and jit, without the time to compile; its Milstein takes g' by autodiff.",
 )  # fmt: skip
 
 

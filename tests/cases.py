@@ -217,7 +217,9 @@ CASES["bijections"] = {
 
 # --- distributions ---
 CASES["distributions"] = {
-    "BridgeFlow": lambda: pf.diffusion.BridgeFlow(pf.nn.TimeMLP(2, hidden=16, outputs=4), torch.randn(50, 2), sigma=0.5),
+    "BridgeFlow": lambda: pf.diffusion.BridgeFlow(
+        pf.nn.TimeMLP(2, hidden=16, outputs=4), torch.randn(50, 2), sigma=0.5
+    ),
     "Consistency": lambda: pf.diffusion.consistency(event_shape=2, width=16),
     "Consistency of a teacher": lambda: pf.diffusion.consistency(
         teacher=pf.diffusion.flow_matching(event_shape=2, width=16), event_shape=2, width=16

@@ -11,31 +11,31 @@ from pushforward.lab.plots import bare, canvas, dress, legend
 from pushforward.lab.plots.style import COLOURS, MUTED
 
 inverse, guidance = pf.diffusion.inverse, pf.diffusion.guidance
-ROWS, STEPS = 5, 40
+ROWS, STEPS = 5, 30
 
 
-def trained() -> tuple[pf.diffusion.Diffusion, Tensor, Tensor]:
-    """A model of digits given labels, fitted for some seconds; test digits and their labels."""
+def trained() -> tuple[pf.diffusion.Diffusion, Tensor]:
+    """A model of digits given labels, fitted for some seconds; test digits."""
     train, test = pf.data.load("digits").split((0.8, 0.2), seed=0)
     model = pf.diffusion.v_diffusion(train, width=32)
     optimiser, generator = torch.optim.Adam(model.parameters(), 2e-3), torch.Generator().manual_seed(0)
-    for step in range(400):
+    for step in range(300):
         for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * (1 - step / 400)
+            group["lr"] = 2e-3 * (1 - step / 300)
         batch = train.take(torch.randint(len(train), (96,), generator=generator))
         loss = model.objective(model, batch, pf.RowGenerator(step, 96)).value
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return model.eval(), test.x[:40], test.labels[:40]
+    return model.eval(), test.take(torch.arange(ROWS)).x
 
 
 def draw() -> Figure:
     """Measurements of digits and what may have been measured; digits by label; a Gaussian whose posterior is known."""
-    model, x, _ = trained()
+    model, x = trained()
     figure = canvas(height=5.4)
     above, below = figure.subfigures(2, 1, height_ratios=(1.35, 1))
-    measured(above, model, x[:ROWS])
+    measured(above, model, x)
     left, right = below.subfigures(1, 2, width_ratios=(1, 1.1))
     by_label(left, model)
     known(right)
@@ -73,27 +73,25 @@ def measured(figure, model: pf.diffusion.Diffusion, x: Tensor) -> None:
 
 def by_label(figure, model: pf.diffusion.Diffusion) -> None:
     """Draws of ten classes, without labels, with them, and with more of them."""
-    labels = torch.arange(10)
-    grid = figure.subplots(3, 10, gridspec_kw={"wspace": 0.08, "hspace": 0.08})
-    for line, weight in enumerate((0.0, 1.0, 3.0)):
+    labels, weights = torch.arange(10), (0.0, 1.0, 3.0)
+    axes = bare(figure.subplots(), title="classifier-free guidance")
+    sheet = torch.zeros(9 * len(weights), 90)
+    for line, weight in enumerate(weights):
         guide = partial(guidance.ClassifierFree, weight=weight)
         x = model.sample(condition=labels, guide=guide, generator=torch.Generator().manual_seed(3))
-        for column in range(10):
-            axes = bare(grid[line, column])
-            axes.imshow(x[column, 0].numpy(), cmap="gray_r", vmin=0, vmax=16)
-        grid[line, 0].text(-0.3, 0.5, f"w = {weight:g}", transform=grid[line, 0].transAxes, ha="right", va="center", fontsize=8)
-    grid[0, 4].set_title("classifier-free guidance", fontsize=9)
+        sheet[9 * line : 9 * line + 8] = torch.nn.functional.pad(x[:, 0], (0, 1)).permute(1, 0, 2).reshape(8, 90)
+        axes.text(-2, 9 * line + 4, f"weight {weight:g}", ha="right", va="center", fontsize=8)
+    axes.imshow(sheet.numpy(), cmap="gray_r", vmin=0, vmax=16)
 
 
 class Correlated(torch.nn.Module):
-    """E[noise | x_t] for two standard normal numbers of correlation 0.9."""
-
-    covariance = torch.tensor([[1.0, 0.9], [0.9, 1.0]])
+    """E[noise | x_t] for two standard normal numbers of correlation 0.9, along their sum and their difference."""
 
     def forward(self, y: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
-        theta = t[:, None, None] * (torch.pi / 2)
-        spread = theta.cos() ** 2 * self.covariance + theta.sin() ** 2 * torch.eye(2)
-        return theta[:, 0].sin() * torch.linalg.solve(spread, y)
+        theta = t[:, None] * (torch.pi / 2)
+        axes = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2**0.5
+        variance = theta.cos() ** 2 * torch.tensor([1.9, 0.1]) + theta.sin() ** 2
+        return theta.sin() * (y @ axes / variance) @ axes
 
 
 def known(figure) -> None:
@@ -106,6 +104,6 @@ def known(figure) -> None:
     axes.fill_between(grid.numpy(), exact.numpy(), color=MUTED, alpha=0.25, linewidth=0, label="exact")
     methods = ["pigdm", "dps", "projection", "repaint"]
     for method, colour in zip(methods, COLOURS):
-        x = inverse.solve(model, m, seen, method=method, draws=3000, generator=torch.Generator().manual_seed(4))
+        x = inverse.solve(model, m, seen, method=method, draws=2000, steps=60, generator=torch.Generator().manual_seed(4))
         axes.hist(x[:, 1].numpy(), 60, (-2, 3.2), density=True, histtype="step", color=colour, label=method)
     legend(axes, "upper left")

@@ -26,6 +26,7 @@ _MODULES = {
     "dynamics": "models.dynamics",
     "flows": "models.flows",
     "inference": "models.inference",
+    "latent": "models.latent",
     "processes": "models.processes",
     "metrics": "lab.metrics",
     "plots": "lab.plots",
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from .lab import metrics, plots, recipes, training
     from .lab.report import report
     from .lab.training import fit, load, save
-    from .models import diffusion, dynamics, flows, inference, processes
+    from .models import diffusion, dynamics, flows, inference, latent, processes
     from .parts import bijections, data, diffeq, distributions, nn, numerics, paths
     from .parts.distributions import Flow
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ def score(run: Run, source: str | Path) -> Scores | SeriesScores:
     Columns of a table, and channels, are matched by name. Raises `DataError` for missing columns or images of another size.
     """
     data = new_data(run, source)
-    model = cast(Any, run.model)
+    model = run.model
     if isinstance(data, Series):
         return score_series(model, data, run.parts()[0] if isinstance(model, Process) else None, run.config.seed)
     if not isinstance(model, Process) and not hasattr(model, "log_prob") and getattr(model, "head", "") == "classify":
@@ -55,6 +55,10 @@ def score(run: Run, source: str | Path) -> Scores | SeriesScores:
         raise DataError(
             f"expected a model with a density, but {type(model).__name__} predicts functions; use `pushforward report`"
         )
+    return _densities(run, model, data)
+
+
+def _densities(run: Run, model: Any, data: Any) -> Scores:
     batch = data.take(torch.arange(len(data)))
     device = next(model.parameters()).device
     batch, images = batch.to(device), run.about.get("kind") == "images"

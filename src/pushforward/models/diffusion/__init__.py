@@ -1,6 +1,6 @@
 """Diffusion, score and flow-matching models: one class, `Diffusion`, on any path with any prediction.
 
-Named models are functions that assemble one: `ddpm`, `v_diffusion`, `flow_matching`, `score_sde`, `edm`. Samplers are apart, in `samplers`.
+Named models are functions that assemble one: `ddpm`, `v_diffusion`, `dit`, `flow_matching`, `score_sde`, `edm`. Samplers are apart, in `samplers`.
 """
 
 from . import guidance, inverse, samplers
@@ -9,6 +9,7 @@ from .consistency import Boundary, Consistency, consistency
 from .ddpm import ddpm
 from .denoiser import Denoiser
 from .diffusion import Diffusion
+from .dit import dit
 from .edm import edm
 from .flow_matching import flow_matching
 from .likelihood import LogProbEstimate
@@ -39,6 +40,7 @@ __all__ = [
     "consistency",
     "ddpm",
     "denoising_score_matching",
+    "dit",
     "edm",
     "flow_matching",
     "guidance",

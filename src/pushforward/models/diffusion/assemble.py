@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from pushforward.core.errors import ConfigError
 from pushforward.core.objective import Objective
@@ -17,14 +17,16 @@ from .scaled_condition import ScaledCondition
 
 Source = Images | Table | Tensor | None
 Wrap = Callable[[nn.Module, Path], nn.Module]
+ImageNetwork = Callable[[Size, int | None, int], nn.Module]
 
 
 def assemble(path: Path, predict: Prediction, data: Source, event_shape: int | Sequence[int] | None, classes: int | None,
              levels: int | None, width: int | None, *, loss: Objective | None = None, learned_variance: bool = False,
-             wrap: Wrap | None = None) -> Diffusion:  # fmt: skip
+             wrap: Wrap | None = None, image_network: ImageNetwork | None = None) -> Diffusion:  # fmt: skip
     """A `Diffusion` for these data, or for events of this shape when there are none yet.
 
-    `wrap(network, path)` is put around the network, if given.
+    `wrap(network, path)` is put around the network, if given. `image_network(shape, classes, output channels)` makes the network of
+    images in the place of a U-Net; there are no such networks for vectors.
     """
     if (data is None) == (event_shape is None):
         raise ConfigError(
@@ -36,7 +38,9 @@ def assemble(path: Path, predict: Prediction, data: Source, event_shape: int | S
         )
     if isinstance(data, Images):
         return assemble(path, predict, None, data.shape, data.classes, data.levels, width, loss=loss,
-                        learned_variance=learned_variance, wrap=wrap)  # fmt: skip
+                        learned_variance=learned_variance, wrap=wrap, image_network=image_network)  # fmt: skip
+    if image_network is not None and (data is not None or len(as_size(event_shape or ())) != 3):
+        raise ConfigError("expected images for this backbone, got vectors; leave backbone out")
     around = wrap or (lambda network, path: network)
     if data is not None:
         table = data if isinstance(data, Table) else Table.of(data)
@@ -48,6 +52,8 @@ def assemble(path: Path, predict: Prediction, data: Source, event_shape: int | S
     outputs = shape[0] * (2 if learned_variance else 1)
     if len(shape) == 1:
         network: nn.Module = TimeMLP(shape[0], hidden=width or 256, classes=classes, outputs=outputs)
+    elif image_network is not None:
+        network = image_network(shape, classes, outputs)
     else:
         patch = _patch(max(shape[1:]))
         network = UNet(shape[0], shape[1:], width=width or 32, classes=classes, patch=patch, outputs=outputs)

@@ -57,11 +57,12 @@ class BridgeFlow(Distribution):
     """
 
     source: Tensor
+    coupling: BridgeCoupling
 
     def __init__(self, network: nn.Module, source: Tensor, *, sigma: float = 0.0, coupling: BridgeCoupling | None = None,
                  loc: float = 0.0, scale: float = 1.0):  # fmt: skip
         super().__init__()
-        own = coupling or ("entropic" if sigma else "optimal")
+        own: BridgeCoupling = coupling or ("entropic" if sigma else "optimal")
         if own not in get_args(BridgeCoupling) or (own == "entropic" and not sigma):
             raise ConfigError(f"expected a coupling among {', '.join(get_args(BridgeCoupling))}, entropic with sigma > 0 only, "
                               f"got {own!r} and sigma={sigma}")  # fmt: skip

@@ -174,9 +174,8 @@ def consistency_matching(model: Consistency, batch: Any, generator: RowGenerator
     noise = generator.normal(*model.event_shape, dtype=data.dtype)
     far = data + expand_right(sigma_next, data) * noise
     with torch.no_grad():
-        if model.teacher is None:
-            near = data + expand_right(sigma, data) * noise
-        else:
+        near = data + expand_right(sigma, data) * noise
+        if model.teacher is not None:
             near = heun_step(model.teacher, far, sigma_next, sigma, condition)
         goal = model(near, sigma, condition)
     c = 0.00054 * math.sqrt(model.event_shape.numel())

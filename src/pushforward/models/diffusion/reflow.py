@@ -10,6 +10,7 @@ Liu, Gong and Liu 2023, https://arxiv.org/abs/2209.03003.
 import copy
 import itertools
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -53,10 +54,8 @@ class Pairs:
         """Divide the pairs at random."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.data.device)
         ends = [0, *(round(sum(fractions[: k + 1]) * len(self)) for k in range(len(fractions)))]
-        pieces = [order[a:b] for a, b in itertools.pairwise(ends)]
-        return tuple(
-            Pairs(*(None if v is None else v[i] for v in (self.data, self.noise, self.condition))) for i in pieces
-        )  # type: ignore[arg-type]
+        taken = [self.take(order[a:b]) for a, b in pairwise(ends)]
+        return tuple(Pairs(part.data, part.noise, part.condition) for part in taken)
 
 
 def reflow(model: Diffusion, condition: Tensor | None = None, *, pairs: int = 10_000, tolerance: float = 1e-4,

@@ -154,8 +154,8 @@ class Continuous(Bijection):
                 f, trace = closed(t, z, condition)
             else:
                 f, trace = divergence_exact(self._own(t, condition), z)
-            columns = [trace, sum_event(f.square()), *extra][: 1 + energies]
-            return torch.cat([f.reshape(len(y), d), torch.stack(columns, 1)], 1)
+            columns = [trace, *([sum_event(f.square())] if energies else []), *extra][: 1 + energies]
+            return torch.cat([f.reshape(len(y), d), *[column.unsqueeze(1) for column in columns]], 1)
 
         return rate
 

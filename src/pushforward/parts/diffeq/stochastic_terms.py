@@ -73,7 +73,9 @@ class DiffusionTerm(Term):
         if noise not in get_args(Noise) or interpretation not in get_args(Interpretation):
             raise ConfigError(f"expected noise {', '.join(get_args(Noise))} and interpretation ito or stratonovich, "
                               f"got {noise!r} and {interpretation!r}")  # fmt: skip
-        self.g, self.path, self.noise, self.interpretation = g, path, noise, interpretation
+        self.g, self.path = g, path
+        self.noise: Noise = noise
+        self.interpretation: Interpretation = interpretation
 
     def vector_field(self, t: Tensor, y: Tensor) -> Tensor:
         """g(t, y), `(n, *event)` or `(n, *event, m)`."""

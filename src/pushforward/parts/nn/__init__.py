@@ -7,6 +7,7 @@ from .convnet import ConvClassifier
 from .coupling_convnet import CouplingConvNet
 from .coupling_resnet import CouplingResNet
 from .deep_set import DeepSet
+from .dit import DiT
 from .gru import SeriesGRU, last_real
 from .masked_mlp import MaskedMLP
 from .mlp import MLP

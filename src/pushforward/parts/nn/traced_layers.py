@@ -44,24 +44,32 @@ def traced_layers(
     >>> bool(torch.isclose(f[0, 0], torch.tensor(0.5).tanh() + 0.2)), bool(torch.isclose(trace[0], 1 - torch.tensor(0.5).tanh() ** 2))
     (True, True)
     """
-    return _Traced.apply(x, features, name, *[tensor for layer in layers for tensor in layer])  # pyright: ignore[reportReturnType]
+    flat = [tensor for layer in layers for tensor in layer]
+    if not torch.is_grad_enabled():
+        return _evaluate(x, features, name, flat)[:2]
+    return _Traced.apply(x, features, name, *flat)  # pyright: ignore[reportReturnType]
+
+
+def _evaluate(x: Tensor, d: int, name: str, layers: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """f, its trace, and what the backward pass wants to know."""
+    t, last, bias = x[:, -1:], layers[-2], layers[-1]
+    h, p = activate(name, torch.addmm(layers[1], x, layers[0].t()))
+    kept, inward = [x, h, p], layers[0][:, :d]
+    if len(layers) == 4:
+        trace = torch.mv(p, (inward * last[:, :-1].t()).sum(1))
+    else:
+        inner = layers[2][:, :-1]
+        a = torch.addmm(torch.addcmul(layers[3], t, layers[2][:, -1]), h, inner.t())
+        h, slope = activate(name, a)
+        q = torch.mm(p, inner.t() * torch.mm(inward, last[:, :-1]))
+        trace, kept = torch.linalg.vecdot(slope, q), [*kept, h, slope, q]
+    return torch.addmm(torch.addcmul(bias, t, last[:, -1]), h, last[:, :-1].t()), trace, kept
 
 
 class _Traced(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, d: int, name: str, *layers: Tensor) -> tuple[Tensor, Tensor]:
-        t, last, bias = x[:, -1:], layers[-2], layers[-1]
-        h, p = activate(name, torch.addmm(layers[1], x, layers[0].t()))
-        kept, inward = [x, h, p], layers[0][:, :d]
-        if len(layers) == 4:
-            trace = torch.mv(p, (inward * last[:, :-1].t()).sum(1))
-        else:
-            inner = layers[2][:, :-1]
-            a = torch.addmm(torch.addcmul(layers[3], t, layers[2][:, -1]), h, inner.t())
-            h, slope = activate(name, a)
-            q = torch.mm(p, (inner.t() * torch.mm(inward, last[:, :-1])))
-            trace, kept = torch.linalg.vecdot(slope, q), [*kept, h, slope, q]
-        f = torch.addmm(torch.addcmul(bias, t, last[:, -1]), h, last[:, :-1].t())
+        f, trace, kept = _evaluate(x, d, name, layers)
         ctx.save_for_backward(*kept, *layers)
         ctx.name, ctx.d, ctx.kept = name, d, len(kept)
         return f, trace

@@ -64,15 +64,19 @@ class Milstein(Solver):
         h = stochastic.length(t0, t1, dw)
         double = dw.square() - h if self.interpretation == "ito" else dw.square()
         if self.derivative == "autodiff":
-            slope = torch.func.jvp(lambda y: noise.vector_field(t, y), (y0.contiguous(),), (g,))[1]
+            slope, size = torch.func.jvp(lambda y: noise.vector_field(t, y), (y0.contiguous(),), (g,))[1], 1.0
         else:
-            slope = self._difference(noise, t, y0, g, stochastic.root(h))
-        return torch.addcmul(y1, slope, expand_right(double, slope), value=0.5), None, None
+            slope, size = self._difference(noise, t, y0, g, stochastic.root(h))
+        return torch.addcmul(y1, slope, expand_right(double, slope), value=1.0 / size), None, None
 
-    def _difference(self, noise: DiffusionTerm, t: Tensor, y: Tensor, g: Tensor, root: Tensor | float) -> Tensor:
-        """g' g, to the first power of sqrt|h| where its factor has mean zero, and to the second where it has not."""
-        step = expand_right(root, g) if isinstance(root, Tensor) else root
-        ahead = noise.vector_field(t, y + g * step)
-        if self.interpretation == "ito":
-            return (ahead - g) / step
-        return (ahead - noise.vector_field(t, y - g * step)) / (2 * step)
+    def _difference(self, noise: DiffusionTerm, t: Tensor, y: Tensor, g: Tensor,
+                    root: Tensor | float) -> tuple[Tensor, float]:  # fmt: skip
+        """g' g and what is left to divide it by: exact to the first power of sqrt|h| where its factor has mean zero, else the second."""
+        both = self.interpretation == "stratonovich"
+        if isinstance(root, Tensor):
+            step = expand_right(root, g)
+            ahead, behind = noise.vector_field(t, y + g * step), noise.vector_field(t, y - g * step) if both else g
+            return (ahead - behind) / step, 1.0 + both
+        ahead = noise.vector_field(t, torch.add(y, g, alpha=root))
+        behind = noise.vector_field(t, torch.add(y, g, alpha=-root)) if both else g
+        return ahead - behind, root * (1 + both)

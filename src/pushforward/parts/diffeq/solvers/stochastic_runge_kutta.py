@@ -82,9 +82,9 @@ def _diagonal(terms: Sequence[Term], noise: DiffusionTerm, t0: Times, t1: Times,
 
     def shift(y: Tensor, g: Tensor, weight: float) -> Tensor:
         """y + weight g sqrt(h)."""
-        if isinstance(root, float):
-            return torch.add(y, g, alpha=weight * root)
-        return torch.addcmul(y, g, expand_right(root, g), value=weight)
+        if isinstance(root, Tensor):
+            return torch.addcmul(y, g, expand_right(root, g), value=weight)
+        return torch.add(y, g, alpha=weight * root)
 
     g0 = noise.vector_field(first, y0)
     y1, _ = _drifted(terms, t0, t1, y0, f0, noise, g0, mean)
