@@ -6,6 +6,7 @@
 import copy
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class Field(nn.Module):
     def __init__(self):
         super().__init__()
         sizes = (3, 64, 64, 64)
-        layers = [part for a, b in zip(sizes, sizes[1:]) for part in (nn.Linear(a, b), nn.SELU())]
+        layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.SELU())]
         self.net = nn.Sequential(*layers, nn.Linear(64, 2))
 
     def forward(self, y: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:

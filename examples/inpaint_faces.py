@@ -29,7 +29,9 @@ def main(folder: str, picture: str = "inpainted.png") -> None:
         rows.append(shown(seen, x))
         for method in METHODS:
             generator = torch.Generator().manual_seed(0)
-            draws = inverse.solve(model, seen, operator, method=method, condition=condition, steps=STEPS, generator=generator)
+            draws = inverse.solve(
+                model, seen, operator, method=method, condition=condition, steps=STEPS, generator=generator
+            )
             misfit = (operator.apply(draws) - seen).square().mean().sqrt()
             error = (draws - x).square().mean().sqrt()
             print(f"{name:15} {method:11} misfit {float(misfit):6.2f}   error {float(error):6.2f}")

@@ -216,7 +216,13 @@ CASES["bijections"] = {
 }
 
 # --- distributions ---
+def _noise_images() -> pf.data.Images:
+    return pf.data.Images.of(torch.randint(0, 4, (20, 5, 6)), levels=4)
+
+
 CASES["distributions"] = {
+    "Autoencoder": lambda: pf.latent.autoencoder(torch.randn(20, 3) * 5, latents=2, width=8),
+    "Autoencoder of images": lambda: pf.latent.autoencoder(_noise_images(), latents=2, width=8),
     "BridgeFlow": lambda: pf.diffusion.BridgeFlow(
         pf.nn.TimeMLP(2, hidden=16, outputs=4), torch.randn(50, 2), sigma=0.5
     ),
@@ -252,6 +258,10 @@ CASES["distributions"] = {
     "Gaussian": lambda: pf.distributions.Gaussian(torch.tensor([[0.0, 1.0, -2.0]]), torch.tensor([[1.0, 0.1, 30.0]])),
     "Gaussian learned": lambda: pf.distributions.Gaussian(torch.tensor([0.3]), torch.tensor([2.0]), learn=True),
     "Gaussian of numbers": lambda: pf.distributions.Gaussian.standard(()),
+    "LatentDiffusion": lambda: pf.latent.latent_diffusion(
+        pf.data.Table.of(torch.randn(20, 3) * 5).given("x2"), latents=2, width=16
+    ),
+    "LatentDiffusion of images": lambda: pf.latent.latent_diffusion(_noise_images(), latents=2, width=8),
     "Logistic": lambda: pf.distributions.Logistic(torch.tensor([0.3, -2.0]), torch.tensor([1.5, 0.2])),
     "HybridModel": lambda: pf.flows.HybridModel(
         pf.distributions.Dequantised(pf.flows.realnvp(features=2, layers=2, hidden=[8]), torch.tensor([1.0, 0.0])),
@@ -324,6 +334,7 @@ CASES["paths"] = {
     "DiscreteVP, cosine": lambda: pf.paths.DiscreteVP("cosine", 50),
     "EDM": lambda: pf.paths.EDM(0.01, 60.0),
     "Linear": lambda: pf.paths.Linear(),
+    "NoiseLadder": lambda: pf.paths.NoiseLadder(0.02, 20.0, 30),
     "SubVP": lambda: pf.paths.SubVP(),
     "VE": lambda: pf.paths.VE(0.02, 30.0),
     "VP": lambda: pf.paths.VP(),
@@ -338,12 +349,14 @@ def _seen_first() -> pf.diffusion.inverse.Inpaint:
 
 CASES["kernels"] = {
     "Ancestral": lambda: pf.diffusion.samplers.Ancestral(steps=10, spacing="time"),
+    "AnnealedLangevin": lambda: pf.diffusion.samplers.AnnealedLangevin(each=2, levels=5),
     "DDIM": lambda: pf.diffusion.samplers.DDIM(steps=10, eta=0.5),
     "DPS": lambda: pf.diffusion.inverse.DPS(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10, step_size=0.5),
     "Langevin": lambda: pf.inference.Langevin(pf.distributions.Gaussian.standard(2), step_size=0.1),
     "ProbabilityFlow": lambda: pf.diffusion.samplers.ProbabilityFlow(steps=5, solver=pf.diffeq.RK4()),
     "Projection": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10),
     "RePaint": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.zeros(1, 2), 0.1, steps=5, resamplings=3),
+    "ScoreLangevin": lambda: pf.diffusion.ScoreLangevin(torch.nn.Linear(2, 2), step_size=0.1),
 }
 
 
@@ -404,6 +417,8 @@ CASES["networks"] = {
     "CouplingConvNet": lambda: pf.nn.CouplingConvNet(2, 3, width=8),
     "CouplingResNet": lambda: pf.nn.CouplingResNet(2, 3, width=8, classes=3),
     "ConvClassifier": lambda: pf.nn.ConvClassifier(3, (10, 7), classes=4, width=8),
+    "DiT": lambda: pf.nn.DiT(1, (4, 6), width=16, layers=2, heads=2, patch=2, classes=4),
+    "DiT given numbers": lambda: pf.nn.DiT(2, (3, 3), width=8, layers=1, heads=2, patch=1, condition=2, outputs=4),
     "DeepSet": lambda: pf.nn.DeepSet(3, 16, hidden=32, layers=2, aggregate="sum"),
     "TimeEmbedding": lambda: pf.nn.TimeEmbedding(16, classes=4),
     "TimeMLP": lambda: pf.nn.TimeMLP(3, hidden=32, layers=2, condition=2),

@@ -11,19 +11,19 @@ from pushforward.lab.plots import bare, canvas, dress, legend
 from pushforward.lab.plots.style import COLOURS, MUTED
 
 inverse, guidance = pf.diffusion.inverse, pf.diffusion.guidance
-ROWS, STEPS = 5, 30
+ROWS, STEPS = 5, 25
 
 
 def trained() -> tuple[pf.diffusion.Diffusion, Tensor]:
     """A model of digits given labels, fitted for some seconds; test digits."""
     train, test = pf.data.load("digits").split((0.8, 0.2), seed=0)
-    model = pf.diffusion.v_diffusion(train, width=32)
-    optimiser, generator = torch.optim.Adam(model.parameters(), 2e-3), torch.Generator().manual_seed(0)
-    for step in range(300):
+    model = pf.diffusion.v_diffusion(train, width=20)
+    optimiser, generator = torch.optim.Adam(model.parameters(), 4e-3), torch.Generator().manual_seed(0)
+    for step in range(200):
         for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * (1 - step / 300)
-        batch = train.take(torch.randint(len(train), (96,), generator=generator))
-        loss = model.objective(model, batch, pf.RowGenerator(step, 96)).value
+            group["lr"] = 4e-3 * (1 - step / 200)
+        batch = train.take(torch.randint(len(train), (64,), generator=generator))
+        loss = model.objective(model, batch, pf.RowGenerator(step, 64)).value
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -97,13 +97,17 @@ class Correlated(torch.nn.Module):
 def known(figure) -> None:
     """What is hidden, given that the other number was seen to be 1.5: the exact posterior and the methods' draws."""
     model = pf.diffusion.Diffusion(Correlated(), pf.paths.Cosine(), 2, "noise")
-    axes = dress(figure.subplots(), title="a Gaussian, correlation 0.9, the other number is 1.5", x="hidden number", y="density")
+    axes = dress(
+        figure.subplots(), title="a Gaussian, correlation 0.9, the other number is 1.5", x="hidden number", y="density"
+    )
     seen, m = inverse.Inpaint(torch.tensor([True, False])), torch.tensor([1.5, 0.0])
     grid = torch.linspace(-2, 3.2, 300)
     exact = torch.distributions.Normal(0.9 * 1.5, (1 - 0.81) ** 0.5).log_prob(grid).exp()
     axes.fill_between(grid.numpy(), exact.numpy(), color=MUTED, alpha=0.25, linewidth=0, label="exact")
     methods = ["pigdm", "dps", "projection", "repaint"]
     for method, colour in zip(methods, COLOURS):
-        x = inverse.solve(model, m, seen, method=method, draws=2000, steps=60, generator=torch.Generator().manual_seed(4))
+        x = inverse.solve(
+            model, m, seen, method=method, draws=2000, steps=60, generator=torch.Generator().manual_seed(4)
+        )
         axes.hist(x[:, 1].numpy(), 60, (-2, 3.2), density=True, histtype="step", color=colour, label=method)
     legend(axes, "upper left")

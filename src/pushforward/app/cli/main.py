@@ -64,13 +64,22 @@ def fit(
         typer.Option("--set", metavar="KEY=VALUE", help="Any field of the model, the training or the data; repeat it."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    guide: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Fit a classifier that guides the diffusion model in RUN, beside it."),
+    ] = None,
     report: Annotated[bool, typer.Option(help="Evaluate and write report.html at the end.")] = True,
 ) -> None:
     """Fit a model to data, into a run folder with the model, its metrics and a report."""
     from pushforward.core.errors import ConfigError
     from pushforward.lab import runs
 
-    if resume:
+    if guide is not None:
+        if resume or out is not None or model is not None or set_:
+            raise ConfigError("expected no --resume, --out, --model or --set with --guide; it goes to RUN/guide")
+        folder, history = runs.start_guide(data, guide, minutes=minutes, steps=steps, seed=seed, device=device)
+        report = False
+    elif resume:
         if out is None:
             raise ConfigError("expected the run to go on with, got none; give it by --out RUN")
         if model is not None or set_:
@@ -112,6 +121,10 @@ def sample(
     temperature: Annotated[
         float, typer.Option(help="Multiplies the spread of a flow's Gaussian noise; below 1 for more typical samples.")
     ] = 1.0,
+    guide: Annotated[bool, typer.Option(help="Guide by the classifier of `fit --guide RUN`.")] = False,
+    weight: Annotated[
+        float | None, typer.Option(help="Of guidance; without --guide it is classifier-free, and 1 is the model itself.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
     device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
 ) -> None:
@@ -120,7 +133,7 @@ def sample(
     from pushforward.lab.runs.config import split_assignments
 
     _, path = runs.draw(runs.open_run(run, device), n, out=output, seed=seed, given=split_assignments(given or []),
-                        temperature=temperature)  # fmt: skip
+                        temperature=temperature, guide=guide, weight=weight)  # fmt: skip
     typer.echo(f"samples {path}")
 
 

@@ -4,6 +4,7 @@ from .config import Config
 from .draw import draw
 from .edit import Edits, edit
 from .forecast import Forecast, forecast
+from .guide import start_guide
 from .run import Run, open_run
 from .score import Scores, score
 from .score_series import SeriesScores
@@ -23,4 +24,5 @@ __all__ = [
     "resume",
     "score",
     "start",
+    "start_guide",
 ]

@@ -13,6 +13,7 @@ from pushforward.lab.plots import image_grid
 from pushforward.models.flows import tempered
 from pushforward.parts.data import save_array, write_csv, write_images
 
+from .guide import class_names, guide_of
 from .run import Run
 
 
@@ -24,12 +25,15 @@ def draw(
     seed: int = 0,
     given: Mapping[str, str] | None = None,
     temperature: float = 1.0,
+    guide: bool = False,
+    weight: float | None = None,
 ) -> tuple[Tensor, Path]:
     """Draw `n` samples, write them, and return them with the path.
 
     The suffix of `out` says how: .csv, .npy or .npz for anything, .png for a grid of images, a folder for one PNG each.
     `given` fixes the condition: values by column name, or `label` for images by class (which take turns without it).
-    `temperature` is that of a flow, see `pf.flows.tempered`.
+    `temperature` is that of a flow, see `pf.flows.tempered`. `weight` is that of guidance of a diffusion: classifier-free, or
+    by the classifier beside the run with `guide`.
     """
     if n < 1:
         raise ConfigError(f"expected to draw at least 1 sample, got {n}")
@@ -38,11 +42,17 @@ def draw(
             f"expected a model that samples, but {type(run.model).__name__} predicts functions; use `pushforward report`"
         )
     device = next(run.model.parameters()).device
-    condition = _condition(run, n, dict(given or {}))
+    guided = {}
+    if guide:
+        condition, guided["guide"] = None, guide_of(run, _labels(class_names(run), n, dict(given or {})), weight)
+    else:
+        condition = _condition(run, n, dict(given or {}))
+        if weight is not None:
+            guided["guide"] = guide_of(run, None, weight)
     generator = torch.Generator(device=device).manual_seed(seed)
     shape = n if condition is None else ()
     model = run.model if temperature == 1 else tempered(run.model, temperature)
-    x = model.sample(shape, None if condition is None else condition.to(device), generator=generator).cpu()
+    x = model.sample(shape, None if condition is None else condition.to(device), generator=generator, **guided).cpu()
     images = run.about.get("kind") == "images"
     path = Path(out) if out is not None else run.folder / ("samples.png" if images else "samples.csv")
     _write(path, x, run.about, condition)
@@ -79,13 +89,7 @@ def _condition(run: Run, n: int, given: dict[str, str]) -> Tensor | None:
             )
         return None
     if run.about.get("kind") == "images":
-        names = [str(name) for name in run.about.get("class_names") or range(run.about["classes"])]
-        if not given:
-            return torch.arange(n) % len(names)
-        label = given.get("label")
-        if set(given) != {"label"} or label not in names:
-            raise ConfigError(f"expected --given label=NAME with a name among {', '.join(names)}, got {given}")
-        return torch.full((n,), names.index(label))
+        return _labels([str(name) for name in run.about.get("class_names") or range(run.about["classes"])], n, given)
     names = list(run.about["given"])
     if set(given) != set(names):
         raise ConfigError(f"expected --given NAME=VALUE for {', '.join(names)}, got {', '.join(given) or 'none'}")
@@ -94,3 +98,12 @@ def _condition(run: Run, n: int, given: dict[str, str]) -> Tensor | None:
     except ValueError as error:
         raise ConfigError(f"expected numbers for {', '.join(names)}, got {given}") from error
     return torch.tensor(values).expand(n, len(names))
+
+
+def _labels(names: list[str], n: int, given: dict[str, str]) -> Tensor:
+    if not given:
+        return torch.arange(n) % len(names)
+    label = given.get("label")
+    if set(given) != {"label"} or label not in names:
+        raise ConfigError(f"expected --given label=NAME with a name among {', '.join(names)}, got {given}")
+    return torch.full((n,), names.index(label))

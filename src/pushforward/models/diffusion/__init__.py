@@ -13,11 +13,22 @@ from .dit import dit
 from .edm import edm
 from .flow_matching import flow_matching
 from .likelihood import LogProbEstimate
+from .ncsn import largest_distance, ncsn
 from .objective import Denoising
 from .preconditioned import Preconditioned
 from .reflow import Pairs, reflow, straightness
 from .scaled_condition import ScaledCondition
-from .score_matching import denoising_score_matching
+from .score_matching import (
+    ScoreLangevin,
+    ScoreMatching,
+    ScoreNetwork,
+    denoising_score_matching,
+    explicit_score_matching,
+    implicit_score_matching,
+    score_of,
+    sliced_score_matching,
+    sliced_score_matching_vr,
+)
 from .score_sde import score_sde
 from .v_diffusion import v_diffusion
 from .variational_bound import VariationalBound, variational_bound
@@ -35,6 +46,9 @@ __all__ = [
     "Pairs",
     "Preconditioned",
     "ScaledCondition",
+    "ScoreLangevin",
+    "ScoreMatching",
+    "ScoreNetwork",
     "VariationalBound",
     "bridge",
     "consistency",
@@ -42,12 +56,19 @@ __all__ = [
     "denoising_score_matching",
     "dit",
     "edm",
+    "explicit_score_matching",
     "flow_matching",
     "guidance",
+    "implicit_score_matching",
     "inverse",
+    "largest_distance",
+    "ncsn",
     "reflow",
     "samplers",
+    "score_of",
     "score_sde",
+    "sliced_score_matching",
+    "sliced_score_matching_vr",
     "straightness",
     "v_diffusion",
     "variational_bound",

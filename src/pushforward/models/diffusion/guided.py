@@ -61,6 +61,7 @@ def tilted(path: Path, predict: Prediction, prediction: Tensor, gradient: Tensor
 
     score' = score + weight dh/dx_t, and every prediction is x_t and the score, each times a number.
 
+    >>> import torch
     >>> from pushforward.parts.paths import Cosine
     >>> zero, t = torch.zeros(1, 1), torch.tensor([0.5])
     >>> tilted(Cosine(), "noise", zero, torch.ones(1, 1), t)  # the noise is -sigma score

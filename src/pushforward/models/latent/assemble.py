@@ -21,8 +21,9 @@ from .latent_diffusion import LatentDiffusion
 Backbone = Literal["unet", "dit"]
 
 
-def latent_diffusion(data: Images | Table | Tensor, *, autoencoder: Autoencoder | None = None, channels: int | None = None,
-                     factor: int = 2, width: int | None = None, kl: float = 1e-6, backbone: Backbone = "unet") -> LatentDiffusion:  # fmt: skip
+def latent_diffusion(data: Images | Table | Tensor, *, autoencoder: Autoencoder | None = None, latents: int | None = None,
+                     factor: int = 2, width: int | None = None, kl: float = 1e-6, backbone: Backbone = "unet",
+                     joint: bool | None = None) -> LatentDiffusion:  # fmt: skip
     """v prediction on the cosine path, in the latents of an autoencoder; labels and given columns are the condition.
 
     Without an `autoencoder` one `pf.fit` trains both at once, the diffusion on latents as they are at the moment. With one that has been
@@ -31,28 +32,27 @@ def latent_diffusion(data: Images | Table | Tensor, *, autoencoder: Autoencoder 
     Args:
         data: images, a table, or a tensor `(n, features)`.
         autoencoder: as `pf.latent.autoencoder` makes it; its sizes are then its own.
-        channels, factor, kl: those of `pf.latent.autoencoder`, without one.
-        width: of both: channels of the U-Net and the convolutions (32), or hidden units (128); for "dit" numbers of a token (128).
+        latents, factor, kl: those of `pf.latent.autoencoder`, without one.
+        width: of the network of the diffusion: channels of the U-Net (32), numbers of a token of "dit" (128), hidden units (128).
         backbone: of the diffusion of images: "unet" or "dit", the diffusion transformer.
+        joint: train the autoencoder as well; by default if none is given.
 
-    >>> model = latent_diffusion(torch.randn(50, 3), channels=2)
+    >>> model = latent_diffusion(torch.randn(50, 3), latents=2)
     >>> model.diffusion.event_shape, model.joint
     (torch.Size([2]), True)
     """
     if backbone not in get_args(Backbone):
         raise ConfigError(f"expected a backbone among {', '.join(get_args(Backbone))}, got {backbone!r}")
     data = Table.of(data) if isinstance(data, Tensor) else data
-    if autoencoder is not None and not (channels is None and factor == 2 and kl == 1e-6):
-        raise ConfigError("expected no channels, factor or kl beside an autoencoder, which has its own; leave them out")
+    if autoencoder is not None and not (latents is None and factor == 2 and kl == 1e-6):
+        raise ConfigError("expected no latents, factor or kl beside an autoencoder, which has its own; leave them out")
     if autoencoder is not None and autoencoder.event_shape != data.event_shape:
         raise ConfigError(f"expected an autoencoder of events {tuple(data.event_shape)}, got one of {tuple(autoencoder.event_shape)}; "
                           "build it from the same data")  # fmt: skip
-    joint = autoencoder is None
-    stage = (
-        new_autoencoder(data, channels=channels, factor=factor, width=None if backbone == "dit" else width, kl=kl)
-        if autoencoder is None
-        else copy.deepcopy(autoencoder)
-    )
+    if autoencoder is None:
+        stage = new_autoencoder(data, latents=latents, factor=factor, kl=kl)
+    else:
+        stage = copy.deepcopy(autoencoder)
     loc, scale = latent_moments(stage, data)
     if isinstance(data, Images):
         network = image_network(backbone, stage.latent_shape, data.classes, width)
@@ -61,7 +61,7 @@ def latent_diffusion(data: Images | Table | Tensor, *, autoencoder: Autoencoder 
         if backbone == "dit":
             raise ConfigError("expected images for the backbone dit, got a table; leave backbone out")
         diffusion = _of_vectors(stage.latent_shape, data.condition, width)
-    return LatentDiffusion(stage, diffusion, loc, scale, joint)
+    return LatentDiffusion(stage, diffusion, loc, scale, autoencoder is None if joint is None else joint)
 
 
 def image_network(backbone: Backbone, shape: Size, classes: int | None, width: int | None) -> nn.Module:

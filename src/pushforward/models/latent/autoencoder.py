@@ -41,12 +41,14 @@ class Autoencoder(Distribution):
     `log_prob` is the bound E_q[log p(x | z) + log p(z) - log q(z | x)] by 16 draws a row, in nats and in the units of x; whole numbers
     are dequantised, which keeps it a bound. Raises `ConfigError` for a negative kl.
 
-    >>> model = autoencoder(Images.of(torch.randint(0, 255, (20, 8, 8))), channels=2, width=8)
+    >>> model = autoencoder(Images.of(torch.randint(0, 255, (20, 8, 8))), latents=2, width=8)
     >>> model.encode(torch.zeros(5, 1, 8, 8)).shape, model.sample(3).shape
     (torch.Size([5, 2, 4, 4]), torch.Size([3, 1, 8, 8]))
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, units: Units, latent_shape: Sequence[int], kl: float = 1e-6):
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, units: Units, latent_shape: Sequence[int], kl: float = 1e-6
+    ):
         super().__init__()
         if not 0 <= kl < math.inf:
             raise ConfigError(f"expected a weight kl of at least 0, got {kl}; 1 is that of the bound")
@@ -121,30 +123,30 @@ def first_stage(model: Autoencoder, x: Tensor, generator: RowGenerator) -> tuple
     return Loss(fit + model.kl * divergence, {"reconstruction": fit.detach(), "kl": divergence.detach()}), z
 
 
-def autoencoder(data: Images | Table | Tensor, *, channels: int | None = None, factor: int = 2, width: int | None = None,
+def autoencoder(data: Images | Table | Tensor, *, latents: int | None = None, factor: int = 2, width: int | None = None,
                 kl: float = 1e-6) -> Autoencoder:  # fmt: skip
     """An autoencoder sized for these data: convolutional for images, a multilayer perceptron for a table.
 
     Args:
         data: images, a table, or a tensor `(n, features)`, from which the model takes size and units.
-        channels: of the latent grid (4); for a table, how many latent numbers (its features, at most 8).
+        latents: channels of the latent grid (4); for a table, how many latent numbers (its features, at most 8).
         factor: how many times smaller than the image the grid is; a power of two.
-        width: channels of the convolutions (32), or hidden units (128).
+        width: channels of the convolutions (16), or hidden units (128).
         kl: weight of the divergence from the prior: 1e-6 for latents that keep nearly all of x, 1 for the bound of log p(x).
 
-    >>> autoencoder(torch.randn(50, 3), channels=2).latent_shape
+    >>> autoencoder(torch.randn(50, 3), latents=2).latent_shape
     torch.Size([2])
     """
     data = Table.of(data) if isinstance(data, Tensor) else data
     shape, units = data.event_shape, Units.of(data)
-    if channels is not None and channels < 1:
-        raise ConfigError(f"expected at least one channel of latents, got {channels}; leave it out for the default")
+    if latents is not None and latents < 1:
+        raise ConfigError(f"expected at least one channel of latents, got {latents}; leave it out for the default")
     if isinstance(data, Images):
-        latent = (channels or 4, *(-(-side // factor) for side in shape[1:])) if factor > 0 else (1, 1, 1)
-        settings = {"factor": factor, "width": width or 32}
+        latent = (latents or 4, *(-(-side // factor) for side in shape[1:])) if factor > 0 else (1, 1, 1)
+        settings = {"factor": factor, "width": width or 16}
         encoder = ConvEncoder(shape[0], shape[1:], 2 * latent[0], **settings)
         return Autoencoder(encoder, ConvDecoder(shape[0], shape[1:], latent[0], **settings), units, latent, kl)
-    latents, hidden = channels or min(shape[0], 8), [width or 128] * 2
+    latents, hidden = latents or min(shape[0], 8), [width or 128] * 2
     return Autoencoder(
         MLP(shape[0], 2 * latents, hidden=hidden), MLP(latents, shape[0], hidden=hidden), units, (latents,), kl
     )

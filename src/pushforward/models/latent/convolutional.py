@@ -54,7 +54,11 @@ class ConvDecoder(nn.Module):
         self.height, self.breadth = size
         layers: list[nn.Module] = [nn.Conv2d(inputs, width, 3, padding=1), _Block(width)]
         for _ in range(halvings(factor)):
-            layers += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(width, width, 3, padding=1), _Block(width)]
+            layers += [
+                nn.Upsample(scale_factor=2, mode="nearest"),
+                nn.Conv2d(width, width, 3, padding=1),
+                _Block(width),
+            ]
         self.layers = nn.Sequential(*layers, group_norm(width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, z: Float[Tensor, "n inputs rows columns"]) -> Float[Tensor, "n c h w"]:

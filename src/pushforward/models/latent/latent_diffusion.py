@@ -48,14 +48,12 @@ class LatentDiffusion(Distribution):
 
     >>> import pushforward as pf
     >>> images = pf.data.Images.of(torch.randint(0, 255, (20, 8, 8)), labels=[0, 1] * 10)
-    >>> model = pf.latent.latent_diffusion(images, channels=2, width=8)
+    >>> model = pf.latent.latent_diffusion(images, latents=2, width=8)
     >>> model.sample(condition=torch.tensor([0, 1, 1]), sampler=pf.diffusion.samplers.DDIM(steps=5)).shape
     torch.Size([3, 1, 8, 8])
     """
 
-    def __init__(
-        self, autoencoder: Autoencoder, diffusion: Diffusion, loc: Tensor, scale: Tensor, joint: bool = False
-    ):
+    def __init__(self, autoencoder: Autoencoder, diffusion: Diffusion, loc: Tensor, scale: Tensor, joint: bool = False):
         super().__init__()
         if diffusion.event_shape != autoencoder.latent_shape:
             raise ConfigError(f"expected a diffusion of latents {tuple(autoencoder.latent_shape)}, got one of {tuple(diffusion.event_shape)}; "
@@ -130,9 +128,7 @@ class LatentDiffusion(Distribution):
         given = flatten_condition(condition, self.condition_shape, batch, self.condition_optional)
         source = RowGenerator.of(generator, len(flat), device=device_of(self))
         with torch.no_grad():
-            return LatentBound(
-                *(part.reshape(batch) for part in self._bound(flat, given, draws, probes, rtol, source))
-            )
+            return LatentBound(*(part.reshape(batch) for part in self._bound(flat, given, draws, probes, rtol, source)))
 
     def _bound(self, x: Tensor, condition: Tensor | None, draws: int, probes: int, rtol: float,
                generator: RowGenerator) -> tuple[Tensor, ...]:  # fmt: skip

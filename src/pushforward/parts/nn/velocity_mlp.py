@@ -81,13 +81,13 @@ class VelocityMLP(nn.Module):
         column = torch.cat([t, t.new_zeros(k * n)]).unsqueeze(1)
         (first, bias), *rest = self._pairs()
         value = torch.addmm(bias, self._input(t, z, condition), first.t())
-        moved = torch.mm(vectors.reshape(k * n, -1), first[:, : self.features].t())
+        moved = torch.mm(vectors.reshape(k * n, self.features), first[:, : self.features].t())
         for weight, bias in rest:
             h, slope = activate(self.activation, value)
-            rows = torch.cat([h, (moved.reshape(k, n, -1) * slope).reshape(k * n, -1)])
+            rows = torch.cat([h, (moved.reshape(k, n, h.shape[1]) * slope).reshape(k * n, h.shape[1])])
             rows = torch.addmm(column * weight[:, -1], rows, weight[:, :-1].t())
             value, moved = rows[:n] + bias, rows[n:]
-        return value, moved.reshape(k, n, -1)
+        return value, moved.reshape(k, n, self.features)
 
     def _input(self, t: Tensor, z: Tensor, condition: Tensor | None) -> Tensor:
         joined = join_condition(z, condition, self.features, self.condition)

@@ -17,7 +17,7 @@ from torch import Tensor
 from pushforward.core.errors import ConfigError, ShapeError
 
 _STAGES = (0.1, 0.01)  # eps over the mean cost
-_SWEEPS = 20
+_SWEEPS = 10
 _SMALL = 64  # below it the prices cost more than they save
 
 

@@ -10,6 +10,7 @@ from .cosine import Cosine
 from .discrete_vp import DiscreteVP
 from .edm import EDM
 from .linear import Linear
+from .noise_ladder import NoiseLadder
 from .reverse import reverse_terms
 from .sub_vp import SubVP
 from .ve import VE
@@ -22,6 +23,7 @@ __all__ = [
     "Cosine",
     "DiscreteVP",
     "Linear",
+    "NoiseLadder",
     "SubVP",
     "angle",
     "combination",

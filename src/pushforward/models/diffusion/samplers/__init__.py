@@ -5,7 +5,8 @@ They are kernels, built without a model: `model.sample(64, sampler=DDIM(steps=20
 """
 
 from .ancestral import Ancestral
+from .annealed_langevin import AnnealedLangevin
 from .ddim import DDIM
 from .ode import ProbabilityFlow
 
-__all__ = ["DDIM", "Ancestral", "ProbabilityFlow"]
+__all__ = ["DDIM", "Ancestral", "AnnealedLangevin", "ProbabilityFlow"]

@@ -67,7 +67,7 @@ class Milstein(Solver):
             slope, size = torch.func.jvp(lambda y: noise.vector_field(t, y), (y0.contiguous(),), (g,))[1], 1.0
         else:
             slope, size = self._difference(noise, t, y0, g, stochastic.root(h))
-        return torch.addcmul(y1, slope, expand_right(double, slope), value=1.0 / size), None, None
+        return torch.addcmul(y1, slope, expand_right(double, slope), value=0.5 / size), None, None
 
     def _difference(self, noise: DiffusionTerm, t: Tensor, y: Tensor, g: Tensor,
                     root: Tensor | float) -> tuple[Tensor, float]:  # fmt: skip

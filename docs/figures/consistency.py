@@ -1,0 +1,46 @@
+"""G7: fifty steps of a teacher, and one and two evaluations of a model that was distilled from it."""
+
+import torch
+from matplotlib.figure import Figure
+
+import pushforward as pf
+from pushforward.core.data import Batch
+from pushforward.core.random import RowGenerator
+from pushforward.lab.plots import bare, canvas
+from pushforward.lab.plots.style import MODEL, REAL
+
+
+def draw() -> Figure:
+    """Two moons: the data, the teacher, and its student."""
+    torch.manual_seed(0)
+    x = pf.data.toy("two_moons", 4000, seed=0)
+    teacher = pf.diffusion.v_diffusion(x, width=64)
+    _train(teacher, x, 900)
+    model = pf.diffusion.consistency(x, teacher=teacher, width=64, noise_levels=(10, 40), steps=300)
+    _train(model, x, 500)
+    generators = [torch.Generator().manual_seed(1) for _ in range(3)]
+    drawn = {
+        "data": x,
+        "teacher, 50 steps": teacher.sample(2000, generator=generators[0]),
+        "one evaluation": model.sample(2000, generator=generators[1]),
+        "two evaluations": model.sample(2000, sigmas=[80.0, 0.8], generator=generators[2]),
+    }
+    figure = canvas(height=1.8)
+    for axes, (title, points) in zip(figure.subplots(1, 4), drawn.items()):
+        axes.plot(*points[:2000].T.numpy(), ".", markersize=1, alpha=0.5, color=REAL if title == "data" else MODEL)
+        bare(axes, title=title)
+        axes.set(aspect="equal", xlim=(-1.6, 2.6), ylim=(-1.1, 1.6))
+    return figure
+
+
+def _train(model, x: torch.Tensor, steps: int) -> None:
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 6e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, steps)
+    model.train()
+    for k in range(steps):
+        rows = torch.randint(len(x), (256,), generator=torch.Generator().manual_seed(k))
+        optimiser.zero_grad()
+        model.objective(model, Batch(x[rows]), RowGenerator(k, 256)).value.backward()
+        optimiser.step()
+        schedule.step()
+    model.eval()
