@@ -245,6 +245,10 @@ CASES["distributions"] = {
         pf.data.Table.of(torch.tensor([[1.0, 7.5, 40.5], [2.0, 9.5, 20.0], [4.0, 6.5, 30.0]])).given("x2"), width=16
     ),
     "Diffusion of images": lambda: pf.diffusion.v_diffusion(event_shape=(1, 4, 4), levels=4, width=8),
+    "ScoreNetwork": lambda: pf.diffusion.ScoreNetwork(2, pf.nn.MLP(2, 2, hidden=[8]), loc=1.0, scale=2.0, steps=10),
+    "ScoreNetwork of an energy": lambda: pf.diffusion.ScoreNetwork(
+        2, pf.nn.MLP(2, 1, hidden=[8]), energy=True, loss="implicit", steps=10
+    ),
     "Diffusion with learned variances": lambda: pf.diffusion.ddpm(
         event_shape=2, width=16, schedule="linear", learned_variance=True
     ),
@@ -356,7 +360,7 @@ CASES["kernels"] = {
     "ProbabilityFlow": lambda: pf.diffusion.samplers.ProbabilityFlow(steps=5, solver=pf.diffeq.RK4()),
     "Projection": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10),
     "RePaint": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.zeros(1, 2), 0.1, steps=5, resamplings=3),
-    "ScoreLangevin": lambda: pf.diffusion.ScoreLangevin(torch.nn.Linear(2, 2), step_size=0.1),
+    "ScoreLangevin": lambda: pf.diffusion.ScoreLangevin(pf.nn.MLP(2, 2, hidden=[8]), step_size=0.1),
 }
 
 

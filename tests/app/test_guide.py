@@ -39,4 +39,5 @@ def test_mistakes_are_one_sentence(run, tmp_path):
         (("fit", "--guide", tmp_path), "expected"),
     ):
         done = call(*arguments)
-        assert done.exit_code == 2 and words in done.output, done.output
+        assert done.exit_code == 2, done.output
+        assert words in done.output

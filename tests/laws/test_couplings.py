@@ -181,3 +181,15 @@ def test_straight_lines_are_straight():
             return y * (torch.hypot(1 - t, t) / t)[:, None]
 
     assert straightness(Diffusion(Still(), Linear(), 2, "velocity"), rows=50) < 1e-9
+
+
+def test_pairs_are_data_for_fit():
+    model = pf.diffusion.flow_matching(event_shape=2, classes=3, width=16)
+    student, pairs = reflow(model, torch.tensor([0, 1, 2]), pairs=30)
+    first, second = pairs.split((0.8, 0.2), seed=1)
+    assert (len(first), len(second), len(pairs.take(torch.tensor([4, 2])))) == (24, 6, 2)
+    assert torch.equal(pairs.condition[:4], torch.tensor([0, 1, 2, 0]))
+    history = pf.fit(student, pairs, steps=2, settings=pf.training.Settings(bar=False))
+    assert history.records[-1]["step"] == 2
+    with pytest.raises(ValueError, match="velocity"):
+        reflow(pf.diffusion.ddpm(event_shape=2))

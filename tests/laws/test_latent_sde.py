@@ -243,3 +243,17 @@ def test_a_short_fit_lowers_the_loss_and_narrows_the_bands():
         prior = sde.predict(Context.of(t[None, :0, None], x[:1, :0]), t[None, 10:11, None])
         found = sde.predict(Context.of(t[None, :, None], x[:1]), t[None, 10:11, None])
     assert found.stddev.item() < 0.8 * prior.stddev.item()
+
+
+def test_checkpointed_gradients_are_the_direct_ones():
+    """The same noise is drawn again when the steps are taken again."""
+    gradients = []
+    for gradient in ("direct", "checkpointed"):
+        sde = latent_sde(channels=2, latent=3, context_size=4, hidden=[6], steps=30, gradient=gradient, seed=3).double()
+        given = Context.of(torch.rand(5, 4, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+                           torch.randn(5, 4, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64))  # fmt: skip
+        bound = sde.elbo(given, RowGenerator(2, 5)).sum()
+        gradients.append(torch.autograd.grad(bound, list(sde.parameters())))
+    assert any((g != 0).any() for g in gradients[0])
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)

@@ -15,6 +15,7 @@ from scipy.spatial.distance import pdist
 from torch import Tensor, nn
 
 import pushforward as pf
+from pushforward.core.path import Path, Prediction
 from pushforward.core.random import RowGenerator
 from pushforward.models.diffusion.samplers.annealed_langevin import best_rate
 from pushforward.parts.paths import VE, VP, NoiseLadder
@@ -44,7 +45,9 @@ def correlated(n: int = 500) -> tuple[Tensor, Tensor]:
     covariance = torch.tensor([[2.0, 0.6, -0.4], [0.6, 1.0, 0.3], [-0.4, 0.3, 0.5]], dtype=torch.float64)
     x = x - x.mean(0)
     white = x @ torch.linalg.inv(torch.linalg.cholesky(x.mT @ x / n)).mT
-    return white @ torch.linalg.cholesky(covariance).mT + torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64), covariance
+    return white @ torch.linalg.cholesky(covariance).mT + torch.tensor(
+        [1.0, -2.0, 0.5], dtype=torch.float64
+    ), covariance
 
 
 def all_signs(d: int) -> Tensor:
@@ -131,8 +134,12 @@ def test_the_reduced_variance_is_reduced():
 
 def test_from_the_fisher_divergence_the_implicit_loss_is_a_constant_away():
     # Both expectations by quadrature on a mixture of two bumps in one dimension, for three networks.
-    mixture = ExactMixture(*(torch.tensor(v, dtype=torch.float64) for v in ([0.3, 0.7], [[-1.5], [1.0]], [[0.5], [0.8]])))
-    x = torch.linspace(-9, 9, 6001, dtype=torch.float64)[:, None]  # trapezes: exact to rounding for what vanishes at both ends
+    mixture = ExactMixture(
+        *(torch.tensor(v, dtype=torch.float64) for v in ([0.3, 0.7], [[-1.5], [1.0]], [[0.5], [0.8]]))
+    )
+    x = torch.linspace(-9, 9, 6001, dtype=torch.float64)[
+        :, None
+    ]  # trapezes: exact to rounding for what vanishes at both ends
     weight = mixture.log_prob(x).exp() * (x[1, 0] - x[0, 0])
     truth = mixture.score(x, 1.0, 0.0)
     gaps = []
@@ -161,7 +168,9 @@ def test_a_noise_ladder_is_geometric_and_as_long_as_in_the_paper():
     middle = math.sqrt(2 * d) * (gamma - 1)
     assert abs(stats.norm.cdf(middle + 3 * gamma) - stats.norm.cdf(middle - 3 * gamma) - 0.5) < 0.02
     assert abs(length - 232) < 0.1 * 232  # CIFAR-10, table 3 of Song and Ermon 2020
-    assert abs(best_rate(5000 ** (1 / 231), 5) - 6.2e-6 / 1e-4) < 0.01  # eps / sigma_L^2 there, whose step is a score + sqrt(2 a) z
+    assert (
+        abs(best_rate(5000 ** (1 / 231), 5) - 6.2e-6 / 1e-4) < 0.01
+    )  # eps / sigma_L^2 there, whose step is a score + sqrt(2 a) z
 
 
 def test_sigma_one_is_the_largest_distance():
@@ -188,7 +197,9 @@ def test_a_step_of_annealed_langevin_is_that_of_the_paper():
     torch.testing.assert_close(found, u, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("path, predict", [(NoiseLadder(0.01, 10.0, 90), "score"), (VE(), "noise"), (VP(), "v")], ids=str)
+@pytest.mark.parametrize(
+    ("path", "predict"), [(NoiseLadder(0.01, 10.0, 90), "score"), (VE(), "noise"), (VP(), "v")], ids=str
+)
 def test_annealed_langevin_reaches_the_mixture(path, predict):
     n, mixture = 2000, standard_mixture()
     sampler = pf.diffusion.samplers.AnnealedLangevin(each=12, levels=90)
@@ -196,7 +207,9 @@ def test_annealed_langevin_reaches_the_mixture(path, predict):
     budget = BUDGET / (3 * 4)
     weights, means, stds = (v.numpy() for v in (mixture.weights, mixture.means, mixture.stds))
     for u in np.array([[1, 0], [0, 1], [0.6, 0.8]]):
-        p = stats.kstest(x @ u, lambda v, u=u: stats.norm(means @ u, np.sqrt((stds * u) ** 2 @ [1, 1])).cdf(v[:, None]) @ weights)
+        p = stats.kstest(
+            x @ u, lambda v, u=u: stats.norm(means @ u, np.sqrt((stds * u) ** 2 @ [1, 1])).cdf(v[:, None]) @ weights
+        )
         assert p.pvalue > budget, (u, p)
     count = [np.bincount(mixture._components(torch.as_tensor(v), 1.0, 0.0)[0].argmax(1).numpy(), minlength=3)
              for v in (x, mixture.sample(8000, 9))]  # fmt: skip
@@ -205,7 +218,9 @@ def test_annealed_langevin_reaches_the_mixture(path, predict):
 
 def test_plain_langevin_does_not_see_the_weights_and_annealing_does():
     # Two bumps far apart with weights 1/5 and 4/5: between them the score forgets the weights.
-    mixture = ExactMixture(*(torch.tensor(v, dtype=torch.float64) for v in ([0.2, 0.8], [[-5.0], [5.0]], [[1.0], [1.0]])))
+    mixture = ExactMixture(
+        *(torch.tensor(v, dtype=torch.float64) for v in ([0.2, 0.8], [[-5.0], [5.0]], [[1.0], [1.0]]))
+    )
     n = 1000
     start = RowGenerator(0, n).normal(1, dtype=torch.float64) * 8
     plain = pf.diffusion.ScoreLangevin(lambda x: mixture.score(x, 1.0, 0.0), step_size=0.05)
@@ -213,7 +228,9 @@ def test_plain_langevin_does_not_see_the_weights_and_annealing_does():
     assert stats.binomtest(int((x > 0).sum()), n, 0.8).pvalue < 1e-20  # as many as began there, about half
 
     class Exact:
-        path, predict, event_shape = NoiseLadder(0.05, 30.0, 60), "score", torch.Size((1,))
+        path: Path = NoiseLadder(0.05, 30.0, 60)
+        predict: Prediction = "score"
+        event_shape = torch.Size((1,))
 
         def __call__(self, y: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
             sigma = self.path.sigma(t)
@@ -232,7 +249,8 @@ def test_a_score_network_learns_a_gaussian_by_every_loss():
     x = x.float()
     for kind in ("implicit", "sliced_vr"):
         torch.manual_seed(0)
-        model = pf.diffusion.ScoreNetwork(3, nn.Linear(3, 3), loss=kind, loc=x.mean(0), scale=x.std(0))
+        network = nn.Linear(3, 3)
+        model = pf.diffusion.ScoreNetwork(3, network, loss=kind, loc=x.mean(0), scale=x.std(0))
         optimiser = torch.optim.LBFGS(model.parameters(), max_iter=60, line_search_fn="strong_wolfe")
 
         def closure(model=model, optimiser=optimiser):
@@ -243,6 +261,6 @@ def test_a_score_network_learns_a_gaussian_by_every_loss():
 
         optimiser.step(closure)
         precision = torch.linalg.inv(covariance).float()
-        found = -model.network.weight.detach() / model.scale / model.scale[:, None]
+        found = -network.weight.detach() / model.scale / model.scale[:, None]
         rel = (found - precision).norm() / precision.norm()
         assert rel < (0.01 if kind == "implicit" else 0.3), (kind, rel)

@@ -123,7 +123,8 @@ def sample(
     ] = 1.0,
     guide: Annotated[bool, typer.Option(help="Guide by the classifier of `fit --guide RUN`.")] = False,
     weight: Annotated[
-        float | None, typer.Option(help="Of guidance; without --guide it is classifier-free, and 1 is the model itself.")
+        float | None,
+        typer.Option(help="Of guidance; without --guide it is classifier-free, and 1 is the model itself."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
     device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from pushforward.core.process import Context
@@ -38,6 +39,7 @@ def forecast(t: Float[Tensor, "n points"], mean: Float[Tensor, "n points"], edge
         axes.fill_between(at, low, high, color=MODEL, alpha=0.16, linewidth=0, label="90 %")
         axes.fill_between(at, lower, upper, color=MODEL, alpha=0.26, linewidth=0, label="50 %")
         axes.plot(at, middle, color=MODEL, linewidth=1.5, label="mean")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6 if columns == 1 else 4))
         if ends is not None:
             axes.axvline(ends[i], color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)))
         for points, size, colour, label in ((hidden, 2.6, REAL, "hidden"), (known, 2.6, INK, "known")):

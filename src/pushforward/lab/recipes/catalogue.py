@@ -63,6 +63,7 @@ MODELS: dict[str, Entry] = {
         Entry("v_diffusion", "pushforward.models.diffusion:v_diffusion", ("images", "table"), "diffusion on the cosine path, velocity prediction; images by class"),
         Entry("ddpm", "pushforward.models.diffusion:ddpm", ("images", "table"), "denoising diffusion, noise prediction, linear schedule"),
         Entry("score_sde", "pushforward.models.diffusion:score_sde", ("images", "table"), "score on the path of an SDE: vp, subvp or ve"),
+        Entry("ncsn", "pushforward.models.diffusion:ncsn", ("images", "table"), "score at geometric levels of noise, for annealed Langevin dynamics"),
         Entry("edm", "pushforward.models.diffusion:edm", ("images", "table"), "data prediction by a preconditioned network, lognormal noise levels"),
         Entry("dit", "pushforward.models.diffusion:dit", ("images",), "diffusion transformer on the cosine path, velocity prediction; images by class"),
         Entry("flow_matching", "pushforward.models.diffusion:flow_matching", ("images", "table"), "straight path from noise to data, velocity prediction"),

@@ -1,9 +1,9 @@
 """Diffusion, score and flow-matching models: one class, `Diffusion`, on any path with any prediction.
 
-Named models are functions that assemble one: `ddpm`, `v_diffusion`, `dit`, `flow_matching`, `score_sde`, `edm`. Samplers are apart, in `samplers`.
+Named models are functions that assemble one: `ddpm`, `v_diffusion`, `dit`, `flow_matching`, `score_sde`, `edm`, `ncsn`. Samplers are apart, in `samplers`.
 """
 
-from . import guidance, inverse, samplers
+from . import exact, guidance, inverse, samplers
 from .bridge_flow import BridgeFlow, bridge
 from .consistency import Boundary, Consistency, consistency
 from .ddpm import ddpm
@@ -56,6 +56,7 @@ __all__ = [
     "denoising_score_matching",
     "dit",
     "edm",
+    "exact",
     "explicit_score_matching",
     "flow_matching",
     "guidance",

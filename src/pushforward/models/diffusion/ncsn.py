@@ -46,7 +46,11 @@ def ncsn(data: Source = None, *, event_shape: int | Sequence[int] | None = None,
     if data is None:
         shape = as_size(event_shape if event_shape is not None else ())
     else:
-        shape = data.shape if isinstance(data, Images) else as_size(data.features if isinstance(data, Table) else data.shape[1:])
+        shape = (
+            data.shape
+            if isinstance(data, Images)
+            else as_size(data.features if isinstance(data, Table) else data.shape[1:])
+        )
     count = ladder_length(math.prod(shape), sigma_min, sigma_max) if ladder is None else ladder
     return assemble(NoiseLadder(sigma_min, sigma_max, count), "noise", data, event_shape, classes, levels, width)
 

@@ -37,6 +37,11 @@ class PairBatch:
     def __len__(self) -> int:
         return len(self.data)
 
+    def to(self, device: torch.device | str) -> "PairBatch":
+        """Move to a device."""
+        condition = None if self.condition is None else self.condition.to(device)
+        return PairBatch(self.data.to(device), self.noise.to(device), condition)
+
 
 @register
 @dataclass(frozen=True)

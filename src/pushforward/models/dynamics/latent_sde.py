@@ -10,20 +10,22 @@ https://arxiv.org/abs/2001.01328.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, LogNormal, MixtureSameFamily, Normal, kl_divergence
-from torch.nn.functional import softplus
+from torch.nn.functional import pad, softplus
 
 from pushforward.core.errors import ConfigError
 from pushforward.core.objective import Loss, Objective
 from pushforward.core.process import Context, Process
 from pushforward.core.random import RowGenerator
 from pushforward.core.registry import register
+from pushforward.core.term import Term
 from pushforward.parts.data import Series, SeriesBatch
+from pushforward.parts.diffeq import DiffusionTerm, EulerMaruyama, ODETerm, Status, WienerIncrements, solve
 from pushforward.parts.nn import MLP, SeriesGRU
 
 from .observations import Sequences, Units, require_affordable, require_sizes
@@ -40,6 +42,23 @@ class _Guide(NamedTuple):
     some: Tensor  # (n, S, 1)
 
 
+class _Shared:
+    """The noise of a few rows, repeated for all."""
+
+    def __init__(self, noise: WienerIncrements, rows: int):
+        self.noise, self.rows, self.shape = noise, rows, noise.shape
+        self.begin, self.seek = noise.begin, noise.seek
+
+    def increment(self, t0: Tensor | float, t1: Tensor | float, like: Tensor) -> Tensor:
+        """W(t1) - W(t0), `(n, *shape)`."""
+        return self.noise.increment(t0, t1, like[: self.rows]).repeat(len(like) // self.rows, 1)
+
+    def increment_and_area(self, t0: Tensor | float, t1: Tensor | float, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and the space-time area."""
+        both = self.noise.increment_and_area(t0, t1, like[: self.rows])
+        return both[0].repeat(len(like) // self.rows, 1), both[1].repeat(len(like) // self.rows, 1)
+
+
 @register
 class LatentSDE(Process):
     """A hidden diffusion of `latent` numbers with a decoder: draws, interpolates and forecasts irregular series with bands.
@@ -51,7 +70,8 @@ class LatentSDE(Process):
     Paths move on a grid that is the same for all rows, `steps` Euler-Maruyama steps for the span of the data, with straight
     lines in between; on that grid the ELBO is a bound without error of discretisation. z(start) holds before the start.
     `predict` is *joint over the targets*: a mixture over `paths` posterior paths, the same at every call unless a generator is
-    given. An empty context gives the prior. With `log_scale` all this is about the logarithm of positive data.
+    given. An empty context gives the prior. With `log_scale` all this is about the logarithm of positive data. With `gradient`
+    "checkpointed" the memory of training grows with the root of the number of steps.
 
     Raises `ConfigError` for sizes below 1.
 
@@ -64,13 +84,18 @@ class LatentSDE(Process):
     step: Tensor
 
     def __init__(self, channels: int, latent: int = 4, context_size: int = 32, hidden: Sequence[int] = (64,), steps: int = 64,
-                 paths: int = 32, log_scale: bool = False):  # fmt: skip
+                 paths: int = 32, log_scale: bool = False, gradient: Literal["direct", "checkpointed"] = "direct"):  # fmt: skip
         super().__init__()
         require_sizes(
             {"channels": channels, "latent": latent, "context_size": context_size, "steps": steps, "paths": paths},
             hidden,
         )
         self.x_dim, self.y_dim, self.latent, self.steps, self.paths = 1, channels, latent, steps, paths
+        if gradient not in ("direct", "checkpointed"):
+            raise ConfigError(
+                f"expected gradient 'direct' or 'checkpointed', got {gradient!r}; an adjoint of noise is not exact"
+            )
+        self.gradient: Literal["direct", "checkpointed"] = gradient
         self.units = Units(channels, log_scale)
         self.step = nn.Buffer(torch.tensor(1.0 / steps))
         self.encoder = SeriesGRU(2 * channels + 1, context_size)
@@ -160,20 +185,33 @@ class LatentSDE(Process):
                    validate_args=False)  # fmt: skip
         # By default every row sees the same draws, so that its prediction does not depend on its place in the batch.
         source = random or RowGenerator(PREDICTION_SEED, paths, device=series.t.device)
+        first = source.normal(self.latent, dtype=series.t.dtype)
+        noise = WienerIncrements(self.latent + 1, source.fork(1).seed, source.start)
+        if random is None:
+            first, noise = first.repeat(n, 1), _Shared(noise, paths)
+        terms = self._terms(guide, step, DiffusionTerm(self._spread, noise))
+        begin = pad(q.mean + q.stddev * first, (0, 1))
+        solution = solve(
+            terms, begin, [step * k for k in range(nodes)], solver=EulerMaruyama(), gradient=self.gradient, throw=False
+        )
+        # A path that ran away makes the loss NaN, which `fit` answers by going back; its last good state would hide it.
+        kl = torch.where(solution.status == Status.SUCCESS, solution.last_y[:, -1], torch.nan)
+        return solution.y[..., :-1].transpose(0, 1), kl_divergence(q, p).sum(1), kl
 
-        def draw() -> Tensor:
-            made = source.normal(self.latent, dtype=series.t.dtype)
-            return made if random is not None else made.repeat(n, 1)
+    def _terms(self, guide: _Guide, step: float, noise: DiffusionTerm) -> list[Term]:
+        """The posterior of the state (z, 1/2 int |u|^2 dt), whose last number has no noise."""
+        rows, last = torch.arange(len(guide.some), device=guide.some.device), guide.some.shape[1] - 1
 
-        z = q.mean + q.stddev * draw()
-        kept, kl = [z], z.new_zeros(len(z))
-        for context, near, there in zip(*(part.unbind(1) for part in guide)):
-            u = torch.where(there, self.control(torch.cat([z, context, near], 1)), 0.0)
-            g = self.diffusion(z)
-            kl = kl + 0.5 * step * u.square().sum(1)
-            z = z + (self.prior_drift(z) + g * u) * step + g * step**0.5 * draw()
-            kept.append(z)
-        return torch.stack(kept, 1), kl_divergence(q, p).sum(1), kl
+        def drift(t: Tensor, state: Tensor) -> Tensor:
+            z, at = state[:, :-1], (t / step).round().long().clamp(max=last)
+            known = torch.cat([z, guide.context[rows, at], guide.near[rows, at]], 1)
+            u = torch.where(guide.some[rows, at], self.control(known), 0.0)
+            return torch.cat([self.prior_drift(z) + self.diffusion(z) * u, 0.5 * u.square().sum(1, keepdim=True)], 1)
+
+        return [ODETerm(drift), noise]
+
+    def _spread(self, t: Tensor, state: Tensor) -> Tensor:
+        return pad(self.diffusion(state[:, :-1]), (0, 1))
 
     def _read_context(self, series: Sequences, grid: Tensor) -> tuple[_Guide, Tensor]:
         """What is still to come at each time of the grid `(S,)`, and at the start, from the network that reads backwards."""
@@ -221,7 +259,7 @@ def negative_path_elbo(model: Any, batch: SeriesBatch, generator: RowGenerator) 
 
 def latent_sde(data: Series | None = None, *, channels: int | None = None, latent: int = 4, context_size: int = 32,
                hidden: Sequence[int] = (64,), steps: int = 64, paths: int = 32, log_scale: bool = False,
-               seed: int = 0) -> LatentSDE:  # fmt: skip
+               gradient: Literal["direct", "checkpointed"] = "direct", seed: int = 0) -> LatentSDE:  # fmt: skip
     """Build a latent SDE for series with the units of `data`, or for `channels` in units of one.
 
     The same `seed` gives the same first weights. Raises `ConfigError` for data and channels both or neither.
@@ -235,7 +273,7 @@ def latent_sde(data: Series | None = None, *, channels: int | None = None, laten
     size = data.channels if data is not None else channels or 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        sde = LatentSDE(size, latent, context_size, hidden, steps, paths, log_scale)
+        sde = LatentSDE(size, latent, context_size, hidden, steps, paths, log_scale, gradient)
     if data is not None:
         sde.standardise(data)
     return sde

@@ -31,12 +31,13 @@ class Captured:
     def __init__(self, terms: Sequence[Term], t0: Tensor, t1: Tensor, y0: Tensor):
         leaves, tensors = _discover(terms, t0, t1, y0, {})
         found = {id(tensor): tensor for tensor in (*leaves, *tensors)}
-        for module in modules_in(terms):
-            found.update({id(p): p for p in module.parameters() if p.requires_grad})
+        held = [p for module in modules_in(terms) for p in module.parameters() if p.requires_grad]
+        found.update({id(p): p for p in held})
         self.tensors = list(found.values())
         self.inputs = self.tensors
         self.swaps: dict[Any, Tensor] = {}
-        if tensors and _related(leaves, tensors):
+        # A module may hold more than its field uses, and what else it holds may have made the earlier results.
+        if tensors and _related([*leaves, *held], tensors):
             self.inputs = [tensor.detach().requires_grad_() for tensor in self.tensors]
             self.swaps = {_key(tensor): twin for tensor, twin in zip(self.tensors, self.inputs)}
             missed, strange = _discover(terms, t0, t1, y0, self.swaps)

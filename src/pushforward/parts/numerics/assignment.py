@@ -32,10 +32,10 @@ def assignment(cost: Float[Tensor, "n n"]) -> Int[Tensor, "n"]:
     from scipy.optimize import linear_sum_assignment
 
     _check(cost)
-    own = cost.detach().cpu().double()
+    own = cost.detach().cpu()
     if len(own) >= _SMALL:
         own = _with_prices(own)
-    return torch.from_numpy(linear_sum_assignment(own.numpy())[1]).to(cost.device)
+    return torch.from_numpy(linear_sum_assignment(own.double().numpy())[1]).to(cost.device)
 
 
 def entropic_plan(cost: Float[Tensor, "n m"], eps: float, *, tolerance: float = 1e-3,
@@ -65,19 +65,21 @@ def entropic_plan(cost: Float[Tensor, "n m"], eps: float, *, tolerance: float = 
 def _with_prices(cost: Tensor) -> Tensor:
     """Costs less prices, none below zero and a zero in each row and column."""
     small = cost.float()
+    room = torch.empty_like(small)
     unit = small.mean().clamp(min=1e-30)
     f, g = small.new_zeros(len(cost)), small.new_zeros(len(cost))
     for stage in _STAGES:
         eps = stage * unit
-        left = small - f[:, None] - g
-        least = left.amin(1)
-        kernel = ((least[:, None] - left) / eps).exp_()
+        # In place: to ask for new memory would cost more than to fill it.
+        kernel = torch.sub(small, f[:, None], out=room).sub_(g)
+        least = kernel.amin(1)
+        kernel.sub_(least[:, None]).mul_(-1 / eps).exp_()
         v = torch.ones_like(g)
         for _ in range(_SWEEPS):
             u = (kernel @ v).clamp_(min=1e-30).reciprocal_()
             v = (u @ kernel).clamp_(min=1e-30).reciprocal_()
         f, g = f + least + eps * u.log(), g + eps * v.log()
-    left = cost - f.double()[:, None] - g.double()
+    left = (cost.double() - f[:, None]).sub_(g)
     left -= left.amin(1, keepdim=True)
     left -= left.amin(0, keepdim=True)
     return left
@@ -86,5 +88,5 @@ def _with_prices(cost: Tensor) -> Tensor:
 def _check(cost: Tensor) -> None:
     if cost.ndim != 2 or cost.shape[0] != cost.shape[1]:
         raise ShapeError(f"expected square costs (n, n), got {tuple(cost.shape)}; pair sets of one size")
-    if not torch.isfinite(cost).all():
+    if not math.isfinite(float(cost.abs().amax()) if cost.numel() else 0.0):
         raise ShapeError("expected finite costs, got inf or NaN; look at the data that they come from")

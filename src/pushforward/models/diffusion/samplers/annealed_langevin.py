@@ -54,7 +54,11 @@ class AnnealedLangevin(Kernel):
     walk: Walk | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
-        if self.each < 1 or (self.levels is not None and self.levels < 2) or not 0 < (0.5 if self.rate is None else self.rate) < 1:
+        if (
+            self.each < 1
+            or (self.levels is not None and self.levels < 2)
+            or not 0 < (0.5 if self.rate is None else self.rate) < 1
+        ):
             raise ConfigError(f"expected at least 1 step a level, at least 2 levels and a rate in (0, 1), got {self.each}, {self.levels} "
                               f"and {self.rate}")  # fmt: skip
 

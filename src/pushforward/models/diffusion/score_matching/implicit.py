@@ -37,9 +37,7 @@ def explicit_score_matching(score: Callable[[Tensor], Tensor], x: Float[Tensor, 
     return sum_event((found - target).square()) / 2
 
 
-def implicit_score_matching(
-    score: Callable[[Tensor], Tensor], x: Float[Tensor, "n *event"]
-) -> Float[Tensor, " n"]:
+def implicit_score_matching(score: Callable[[Tensor], Tensor], x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
     """tr(ds/dx) + 1/2 |s(x)|^2 for every row, to be averaged and minimised; the trace is exact.
 
     `score` maps `(n, *event)` to the same shape, each row for itself. As many backward passes as an event has numbers: for more
