@@ -29,7 +29,7 @@ BATCH, STEPS, TRAINED = 512, 20, 300
 NOTES = [
     f"The network of torchcfm's own examples: three hidden layers of 64 and SELU, on (x, t). Batches of {BATCH}, Adam, float32.",
     "Both solve the assignment problem of each batch exactly, checked by their cost. torchcfm then draws pairs from the plan with "
-    "replacement, about a third of the rows twice or more; ours uses each row once.",
+    "replacement, which leaves out more than a third of the rows; ours uses each row once.",
     f"W2 is exact, between {STEPS} Euler steps from 2,000 draws of noise and 2,000 fresh draws, after {TRAINED} steps of training; the floor "
     "is what two fresh sets of real draws have. Equal means: ours exceeds theirs by no more than the floor.",
 ]

@@ -1,7 +1,7 @@
 """W2 of flows in the plane after 20 Euler steps: independent and optimal pairs, reflow, and bridges; beside what papers report.
 
 `python examples/w2_table.py --minutes 2` trains each cell for that long (one CPU core). Published, Tong et al. 2024
-(https://arxiv.org/abs/2302.00482), whose sets are scaled otherwise for some rows, so compare orders and not digits:
+(https://arxiv.org/abs/2302.00482), whose scales of the sets may differ from these, so do not compare digits:
 OT-CFM .111 (moons), .102 (S curve), .253 (eight Gaussians), .716 (moons to eight Gaussians).
 The floor is what two fresh sets of real points have: no model can be expected below it.
 """

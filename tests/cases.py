@@ -215,6 +215,7 @@ CASES["bijections"] = {
     "logit": lambda: pf.bijections.Inverse(pf.bijections.Sigmoid(2, alpha=0.01)),
 }
 
+
 # --- distributions ---
 def _noise_images() -> pf.data.Images:
     return pf.data.Images.of(torch.randint(0, 4, (20, 5, 6)), levels=4)
@@ -262,6 +263,12 @@ CASES["distributions"] = {
     "Gaussian": lambda: pf.distributions.Gaussian(torch.tensor([[0.0, 1.0, -2.0]]), torch.tensor([[1.0, 0.1, 30.0]])),
     "Gaussian learned": lambda: pf.distributions.Gaussian(torch.tensor([0.3]), torch.tensor([2.0]), learn=True),
     "Gaussian of numbers": lambda: pf.distributions.Gaussian.standard(()),
+    "GaussianMixture": lambda: pf.diffusion.exact.GaussianMixture(
+        torch.tensor([0.3, 0.7]), torch.tensor([[-1.0, 0.5], [1.0, 0.0]]), torch.tensor([[[0.3, 0.1], [0.1, 0.2]]] * 2)
+    ),
+    "GaussianMixture, diagonal": lambda: pf.diffusion.exact.GaussianMixture(
+        torch.tensor([0.3, 0.7]), torch.tensor([[-1.0, 0.5], [1.0, 0.0]]), torch.tensor([[0.2, 0.4], [0.3, 0.1]])
+    ),
     "LatentDiffusion": lambda: pf.latent.latent_diffusion(
         pf.data.Table.of(torch.randn(20, 3) * 5).given("x2"), latents=2, width=16
     ),
@@ -423,6 +430,9 @@ CASES["networks"] = {
     "ConvClassifier": lambda: pf.nn.ConvClassifier(3, (10, 7), classes=4, width=8),
     "DiT": lambda: pf.nn.DiT(1, (4, 6), width=16, layers=2, heads=2, patch=2, classes=4),
     "DiT given numbers": lambda: pf.nn.DiT(2, (3, 3), width=8, layers=1, heads=2, patch=1, condition=2, outputs=4),
+    "MixtureNetwork": lambda: pf.diffusion.exact.MixtureNetwork(
+        pf.diffusion.exact.ring(), pf.paths.Cosine(), "velocity"
+    ),
     "DeepSet": lambda: pf.nn.DeepSet(3, 16, hidden=32, layers=2, aggregate="sum"),
     "TimeEmbedding": lambda: pf.nn.TimeEmbedding(16, classes=4),
     "TimeMLP": lambda: pf.nn.TimeMLP(3, hidden=32, layers=2, condition=2),

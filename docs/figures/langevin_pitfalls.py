@@ -51,8 +51,7 @@ def manifold(clean: Axes, cured: Axes) -> None:
     circle = torch.stack([angle.cos(), angle.sin()], 1)
     for panel, sigma, colour in ((clean, 0.0, MODEL), (cured, 0.3, REAL)):
         panel.plot(losses_on(circle, sigma)[0], color=colour, linewidth=0.9)
-        panel.set_yscale("symlog", linthresh=10)
-    dress(clean, title="manifold: no score on a circle", y="loss, without noise")
+    dress(clean, title="on a manifold", y="loss, without noise")
     dress(cured, x="training step", y="loss, σ = 0.3")
 
 
@@ -67,8 +66,10 @@ def density(clean: Axes, cured: Axes) -> None:
             error = (net(grid) - mixture_score(grid, sigma)).norm(dim=1).reshape(40, 40)
         panel.imshow(error.mT.numpy(), origin="lower", extent=(-6, 6, -6, 6), cmap=HEAT, vmin=0, vmax=3)
         panel.plot(*data[:150].mT.numpy(), ".", color="white", markersize=1.5)
-    dress(clean, title="low density: error of the score")
+    dress(clean, title="error at low density")
     dress(cured, x="σ = 3, the same colours")
+    for panel in (clean, cured):
+        panel.grid(visible=False)
 
 
 def weights(plain: Axes, cured: Axes) -> None:
@@ -93,7 +94,7 @@ def weights(plain: Axes, cured: Axes) -> None:
         panel.plot(*x.mT.numpy(), ".", color=MODEL if name == "plain" else REAL, markersize=2)
         panel.text(0.03, 0.88, f"{name}: {share:.0%} (true 80%)", transform=panel.transAxes, color=INK, fontsize=8)
         panel.set(xlim=(-6, 6), ylim=(-6, 6))
-    dress(plain, title="weights: the score forgets them")
+    dress(plain, title="weights of modes")
     dress(cured)
 
 

@@ -30,7 +30,9 @@ def draw() -> Figure:
         ends = [pf.diffeq.solve(terms, start, [0.0, 1.0], solver=solver, step_size=h).last_y for h in sizes]
         errors = [float((end - truth).abs().mean()) for end in ends]
         slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-        orders.loglog(sizes, errors, marker=".", color=colour, label=f"{name}: {solver.strong_order:g}, measured {slope:.2f}")
+        orders.loglog(
+            sizes, errors, marker=".", color=colour, label=f"{name}: {solver.strong_order:g}, measured {slope:.2f}"
+        )
     orders.set_ylim(top=2.5)
     orders.set_xticks(sizes[::2], [f"1/{round(1 / size)}" for size in sizes[::2]])
     orders.minorticks_off()

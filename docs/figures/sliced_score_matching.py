@@ -23,7 +23,9 @@ def draw() -> Figure:
     dress(left, title="one direction a row", x="loss of the true score on 200 rows", y="draws of directions")
     dress(right, title="E[tr ∂s/∂x + ½|s|²], s = c · score", x="c", y="loss")
     for (name, loss), colour in zip(kinds.items(), COLOURS):
-        means = [loss(exact.score, x, torch.randn(200, 2, generator=generator)).mean().item() for _ in range(400)]
+        means = [
+            loss(exact.score, x, torch.randn(200, 2, generator=generator).sign()).mean().item() for _ in range(400)
+        ]
         left.hist(means, bins=30, histtype="step", color=colour, linewidth=1.4, label=name)
     left.axvline(
         pf.diffusion.implicit_score_matching(exact.score, x).mean().item(), color=INK, linewidth=1, label="implicit"

@@ -26,7 +26,7 @@ STD = 0.6
 
 
 @register
-class GaussianNetwork(nn.Module):
+class ChainNetwork(nn.Module):
     """The exact noise for data N(0, STD^2), and with `share` the share of log beta that makes a step's variance exact."""
 
     def __init__(self, path, share: bool):
@@ -53,7 +53,7 @@ class GaussianNetwork(nn.Module):
 
 
 def gaussian_model(path, share: bool = False, **arguments) -> Diffusion:
-    return Diffusion(GaussianNetwork(path, share), path, 2, "noise", learned_variance=share, **arguments).double()
+    return Diffusion(ChainNetwork(path, share), path, 2, "noise", learned_variance=share, **arguments).double()
 
 
 def log_density(x):
@@ -185,7 +185,7 @@ def test_the_hybrid_loss_is_least_at_the_right_share_and_does_not_move_the_mean(
 
 def test_pixels_get_the_mass_of_their_cells():
     """All the mass of all levels is 1, and a level's mass is a difference of scipy's distribution function."""
-    model = Diffusion(GaussianNetwork(VP(), False), VP(), 2, "noise", levels=5).double()
+    model = Diffusion(ChainNetwork(VP(), False), VP(), 2, "noise", levels=5).double()
     chain = Chain(model, 100, "posterior")
     grid = torch.cartesian_prod(torch.arange(5), torch.arange(5)).double()
     at = torch.zeros(25, 2, dtype=torch.float64) + 1.7

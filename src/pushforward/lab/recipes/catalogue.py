@@ -32,7 +32,18 @@ class Entry:
     def options(self) -> Mapping[str, inspect.Parameter]:
         """Its keyword arguments but those that come from the data or the run."""
         parameters = inspect.signature(self.assemble()).parameters
-        taken = {"data", "channels", "features", "condition", "event_shape", "levels", "seed", "x_dim", "y_dim", "autoencoder"}
+        taken = {
+            "data",
+            "channels",
+            "features",
+            "condition",
+            "event_shape",
+            "levels",
+            "seed",
+            "x_dim",
+            "y_dim",
+            "autoencoder",
+        }
         return {name: parameter for name, parameter in parameters.items() if name not in taken}
 
 
@@ -67,8 +78,8 @@ MODELS: dict[str, Entry] = {
         Entry("edm", "pushforward.models.diffusion:edm", ("images", "table"), "data prediction by a preconditioned network, lognormal noise levels"),
         Entry("dit", "pushforward.models.diffusion:dit", ("images",), "diffusion transformer on the cosine path, velocity prediction; images by class"),
         Entry("flow_matching", "pushforward.models.diffusion:flow_matching", ("images", "table"), "straight path from noise to data, velocity prediction"),
-        Entry("latent_diffusion", "pushforward.models.latent:latent_diffusion", ("images", "table"), "autoencoder and diffusion of its latents, trained at once; images by class"),
-        Entry("autoencoder", "pushforward.models.latent:autoencoder", ("images", "table"), "variational autoencoder with a small pull to the prior; lower bound of the density"),
+        Entry("latent_diffusion", "pushforward.models.latent:latent_diffusion", ("images", "table"), "autoencoder and diffusion of its latents, trained at once"),
+        Entry("autoencoder", "pushforward.models.latent:autoencoder", ("images", "table"), "variational autoencoder, small pull to the prior; a bound of the density"),
         Entry("conditional_neural_process", "pushforward.models.processes:conditional_neural_process", ("functions",), "few-shot regression on sets of functions"),
         Entry("latent_ode", "pushforward.models.dynamics:latent_ode", ("series",), "latent ODE; interpolates and forecasts series, with bands"),
         Entry("neural_sde", "pushforward.models.dynamics:neural_sde", ("series",), "diffusion of the observed channels; smooths and forecasts series, with bands"),

@@ -49,10 +49,7 @@ def latent_diffusion(data: Images | Table | Tensor, *, autoencoder: Autoencoder 
     if autoencoder is not None and autoencoder.event_shape != data.event_shape:
         raise ConfigError(f"expected an autoencoder of events {tuple(data.event_shape)}, got one of {tuple(autoencoder.event_shape)}; "
                           "build it from the same data")  # fmt: skip
-    if autoencoder is None:
-        stage = new_autoencoder(data, latents=latents, factor=factor, kl=kl)
-    else:
-        stage = copy.deepcopy(autoencoder)
+    stage = copy.deepcopy(autoencoder) if autoencoder else new_autoencoder(data, latents=latents, factor=factor, kl=kl)
     loc, scale = latent_moments(stage, data)
     if isinstance(data, Images):
         network = image_network(backbone, stage.latent_shape, data.classes, width)

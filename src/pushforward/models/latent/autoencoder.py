@@ -93,7 +93,7 @@ class Autoencoder(Distribution):
 
     def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
         generator, draws = RowGenerator(0, len(x), device=x.device), 16
-        total = torch.zeros_like(x.reshape(len(x), -1)[:, 0])
+        total = x.new_zeros(len(x), dtype=dtype_of(self))
         for _ in range(draws):
             y = self.units.to_model(x, generator)
             mean, log_std = self.posterior(y)

@@ -81,12 +81,13 @@ class LatentDiffusion(Distribution):
 
     def standardise(self, z: Tensor) -> Tensor:
         """Latents `(n, *latent)` to what the diffusion models."""
-        loc, scale = self._moments(z)
-        return (z - loc) / scale
+        loc, log_scale = self.moments()
+        return (z - loc) * torch.exp(-log_scale)
 
-    def _moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        like = z[0]
-        return expand_right(self.loc, like), expand_right(self.log_scale.exp(), like)
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """loc and log scale, in a shape that broadcasts to latents."""
+        like = self.loc.new_empty(self.latent_shape)
+        return expand_right(self.loc, like), expand_right(self.log_scale, like)
 
     def sample(self, shape: int | Sequence[int] = (), condition: Tensor | None = None, *, sampler: Kernel | None = None,
                guide: Guide | None = None, noise: bool | None = None, generator: torch.Generator | None = None,
@@ -106,8 +107,8 @@ class LatentDiffusion(Distribution):
     def _walk(self, denoiser: Denoiser, sampler: Kernel | None, callback: Callback | None, noise: bool | None,
               condition: Tensor | None, generator: RowGenerator) -> Tensor:  # fmt: skip
         u = self.diffusion._walk(denoiser, sampler, callback, condition, generator)
-        loc, scale = self._moments(self.loc.new_empty(1, *self.latent_shape))
-        z = loc + scale * u
+        loc, log_scale = self.moments()
+        z = loc + log_scale.exp() * u
         if noise or (noise is None and self.autoencoder.units.levels is None):
             return self.autoencoder.draw(z, generator.fork(1))
         return self.autoencoder.units.to_user(self.autoencoder.decoder(z))
@@ -148,7 +149,7 @@ class LatentDiffusion(Distribution):
             terms.append(torch.stack([stage.log_likelihood(y, z), prior, -sum_event(log_normal(z, mean, log_std))]))
         each = torch.stack(terms)
         values = each.sum(1)
-        error = values.std(0) / math.sqrt(draws) if draws > 1 else torch.full_like(values[0], math.inf)
+        error = values.std(0) / math.sqrt(draws) if draws > 1 and len(x) else torch.full_like(values[0], math.inf)
         return values.mean(0), error, *each.mean(0)
 
     def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
@@ -187,8 +188,7 @@ def latent_denoising(model: LatentDiffusion, batch: Any, generator: RowGenerator
     second = model.diffusion.objective(model.diffusion, Batch(u, condition), generator.fork(1))
     if not model.joint:
         return second
-    moments = -log_normal(
-        z, expand_right(model.loc, z[0]), expand_right(model.log_scale, z[0]).expand(model.latent_shape)
-    )
+    loc, log_scale = model.moments()
+    moments = -log_normal(z, loc, log_scale.expand(model.latent_shape))
     value = first.value + second.value + moments.mean()
     return Loss(value, {**first.metrics, **second.metrics})

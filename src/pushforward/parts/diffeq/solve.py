@@ -294,8 +294,12 @@ def _packed(term: Any, packing: Packing) -> Term:
     if isinstance(term, DiffusionTerm):
         g, kind = term.g, term.noise
         if kind in ("diagonal", "scalar") or (kind == "additive" and len(term.path.shape) == 1):
-            return DiffusionTerm(lambda t, y: packing.pack(g(t, packing.unpack(y))), term.path, kind, term.interpretation)
-        raise ConfigError(f"expected diagonal or scalar noise for a state of several tensors, got {kind}; join the tensors")
+            return DiffusionTerm(
+                lambda t, y: packing.pack(g(t, packing.unpack(y))), term.path, kind, term.interpretation
+            )
+        raise ConfigError(
+            f"expected diagonal or scalar noise for a state of several tensors, got {kind}; join the tensors"
+        )
     if isinstance(term, Term) and not isinstance(term, ODETerm):
         raise ConfigError(
             f"expected terms in dt for a state of several tensors, got {type(term).__name__}; join the tensors"

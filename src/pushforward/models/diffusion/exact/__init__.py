@@ -2,14 +2,14 @@
 
 from .guided import guided_log_density, guided_score
 from .mixture import GaussianMixture
-from .network import ExactNetwork, exact_model
+from .network import MixtureNetwork, exact_model
 from .posterior import posterior
 from .presets import PRESETS, grid25, random64d, ring, two_gaussians
 
 __all__ = [
     "PRESETS",
-    "ExactNetwork",
     "GaussianMixture",
+    "MixtureNetwork",
     "exact_model",
     "grid25",
     "guided_log_density",

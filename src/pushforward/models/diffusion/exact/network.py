@@ -13,8 +13,10 @@ from .mixture import GaussianMixture
 
 
 @register
-class ExactNetwork(nn.Module):
+class MixtureNetwork(nn.Module):
     """E[predict | x_t] of `mixture` on `path`, as a network sees it: y = x_t / sqrt(alpha^2 + sigma^2)."""
+
+    predict: Prediction
 
     def __init__(self, mixture: GaussianMixture, path: Path, predict: Prediction):
         super().__init__()
@@ -41,6 +43,6 @@ def exact_model(mixture: GaussianMixture, path: Path, predict: Prediction = "vel
     """
     inner = mixture.standardised() if standardise else mixture
     loc, size = (mixture.mean(), mixture.variance().sqrt()) if standardise else (None, None)
-    model = Diffusion(ExactNetwork(inner, path, predict), path, mixture.event_shape, predict, classes=mixture.classes,
+    model = Diffusion(MixtureNetwork(inner, path, predict), path, mixture.event_shape, predict, classes=mixture.classes,
                       loc=loc, scale=size)  # fmt: skip
     return model.to(mixture.means.dtype if mixture.means.is_floating_point() else torch.get_default_dtype())

@@ -45,7 +45,7 @@ def implicit_score_matching(score: Callable[[Tensor], Tensor], x: Float[Tensor, 
     Raises `ShapeError` if the score has another shape than x.
 
     >>> import torch
-    >>> implicit_score_matching(lambda y: -y, torch.tensor([[1.0, 2.0]]))  # -2 + 5 / 2
+    >>> implicit_score_matching(lambda y: -y, torch.tensor([[1.0, 2.0]])).detach()  # -2 + 5 / 2
     tensor([0.5000])
     """
     found, trace = divergence_exact(score, x)

@@ -24,7 +24,7 @@ def sliced_score_matching(score: Callable[[Tensor], Tensor], x: Float[Tensor, "n
 
     >>> import torch
     >>> x, v = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, -1.0]])
-    >>> sliced_score_matching(lambda y: -y, x, v)  # -2 + 1 / 2
+    >>> sliced_score_matching(lambda y: -y, x, v).detach()  # -2 + 1 / 2
     tensor([-1.5000])
     """
     found, moved = pulled(score, x, v[None])
@@ -37,7 +37,7 @@ def sliced_score_matching_vr(score: Callable[[Tensor], Tensor], x: Float[Tensor,
 
     >>> import torch
     >>> x, v = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, -1.0]])
-    >>> sliced_score_matching_vr(lambda y: -y, x, v)  # -2 + 5 / 2
+    >>> sliced_score_matching_vr(lambda y: -y, x, v).detach()  # -2 + 5 / 2
     tensor([0.5000])
     """
     found, moved = pulled(score, x, v[None])
