@@ -1,7 +1,8 @@
 """Residual flow on MNIST, 28 x 28 pixels (needs PUSHFORWARD_DATA).
 
 Chen et al. 2019, https://arxiv.org/abs/1906.02735: 0.97 bits/dim with 48 blocks of 512 channels and days of GPUs; this one
-is what two CPU cores allow.
+is what two CPU cores allow: on a busy machine 1.96 bits/dim after 21 minutes and 2,010 steps, when the loss still fell; with the
+hour of this recipe it should be lower, which nobody has measured yet.
 """
 
 from .recipe import Recipe

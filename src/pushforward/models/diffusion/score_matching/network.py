@@ -91,7 +91,6 @@ class ScoreNetwork(Distribution):
         return chains.run(z, self.steps, generator).x * self.scale + self.loc
 
 
-@register
 @dataclass(frozen=True)
 class ScoreMatching:
     """(model, batch, generator) -> `Loss`, for a `ScoreNetwork`: a mean over rows, in model units.
