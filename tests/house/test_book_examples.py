@@ -21,7 +21,23 @@ def _stage(folder) -> dict[str, object]:
     )
     pixels = torch.arange(12 * 64, dtype=torch.uint8).reshape(12, 1, 8, 8)
     pf.data.write_images(folder / "photos", pixels)
-    return {"pf": pf, "torch": torch, "array": rows.numpy()[:, :2], "pixels": pixels % 17, "__name__": "example"}
+    years = torch.arange(1900.0, 1940.0)
+    pf.data.write_csv(folder / "pelts.csv", torch.stack([years, years.sin(), years.cos()], 1), ["year", "hare", "lynx"])
+    (folder / "stays.csv").write_text(
+        "id,hour,what,number,survived\n"
+        + "".join(f"{i},{h},{w},{h + i},{i % 2}\n" for i in range(4) for h in range(3) for w in ("pulse", "heat")),
+        encoding="utf-8",
+    )
+    t, x = torch.linspace(0, 1, 5), torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(1))
+    series = {"t": t, "x": x, "t1": t, "t2": t[:3], "x1": x[0], "x2": x[1, :3]}
+    return {
+        **series,
+        "pf": pf,
+        "torch": torch,
+        "array": rows.numpy()[:, :2],
+        "pixels": pixels % 17,
+        "__name__": "example",
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

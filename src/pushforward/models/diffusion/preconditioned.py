@@ -33,7 +33,7 @@ class Preconditioned(nn.Module):
     >>> from pushforward.parts.nn import TimeMLP
     >>> from pushforward.parts.paths import EDM
     >>> network = Preconditioned(TimeMLP(2, hidden=16), EDM(), sigma_data=0.5)
-    >>> network(torch.ones(1, 2), torch.tensor([0.5]), None)  # F is zero in the beginning: c_skip x
+    >>> network(torch.ones(1, 2), torch.tensor([0.5]), None).detach()  # F is zero in the beginning: c_skip x
     tensor([[0.5590, 0.5590]])
     """
 

@@ -1,9 +1,10 @@
 """The user's units on one side, unit scale on the other: pixels, columns, whole numbers."""
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Tensor, nn
 
 from pushforward.core.errors import ConfigError
 from pushforward.core.random import RowGenerator
@@ -27,7 +28,7 @@ class Units(nn.Module):
     scale: Tensor
     integer: Tensor
 
-    def __init__(self, event_shape: tuple[int, ...] | Size, *, levels: int | None = None, loc: Tensor | None = None,
+    def __init__(self, event_shape: Sequence[int], *, levels: int | None = None, loc: Tensor | None = None,
                  scale: Tensor | None = None, integer: Tensor | None = None):  # fmt: skip
         super().__init__()
         self.event_shape, self.levels = as_size(event_shape), levels

@@ -32,8 +32,8 @@ class DiscreteVP(Path):
     or fewer than 2 steps, and for linear betas that reach 1.
 
     >>> path = DiscreteVP()
-    >>> path.sigma(torch.tensor([1 / 1000])).square()  # beta_1
-    tensor([0.0001])
+    >>> round(float(path.sigma(torch.tensor(1 / 1000)) ** 2), 6)  # beta_1
+    0.0001
     """
 
     schedule: Schedule = "linear"
