@@ -189,6 +189,7 @@ def test_labels_stay_with_their_rows_however_the_rows_are_divided(monkeypatch):
     torch.testing.assert_close(few, whole[:7], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_the_posterior_of_the_class_at_every_noise():
     # Trained by the same objective as in `fit`, on whose minimiser the exact posterior of the mixture is the judge.
     model = exact_model(VP(), dtype=torch.float32)

@@ -117,7 +117,13 @@ def problem(kind: str, interpretation: str):
     return MADE[kind, interpretation]
 
 
-@pytest.mark.parametrize(("name", "kind"), ORDERS)
+# Two of the reversible solver's kinds of noise take as long as all the others together.
+LONG = {("ReversibleHeun", "additive"), ("ReversibleHeun", "general")}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [pytest.param(*pair, marks=[pytest.mark.slow] if tuple(pair) in LONG else []) for pair in ORDERS]
+)
 def test_strong_order_is_the_declared_one(name, kind):
     """E|y - truth| over 1500 paths, on steps of 1/8 to 1/128 of one and the same path."""
     solver = SOLVERS[name]()

@@ -71,5 +71,6 @@ def test_combination_of_stages():
 def test_names():
     assert {name: getattr(solvers, name)().order for name in solvers.__all__} == {
         "RK4": 4, "Bosh3": 3, "Dopri5": 5, "Dopri8": 8, "Euler": 1, "Heun": 2, "Kvaerno3": 3, "Kvaerno5": 5,
-        "Midpoint": 2, "Tsit5": 5,
+        "Midpoint": 2, "Tsit5": 5, "EulerMaruyama": 1, "Milstein": 1, "ReversibleHeun": 2, "StochasticHeun": 2,
+        "StochasticRungeKutta": 2,
     }  # fmt: skip
