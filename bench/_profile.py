@@ -39,6 +39,10 @@ def profile(calls: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict
 
     found: dict[str, dict[str, float]] = {}
     for name, call in calls.items():
+        start = time.perf_counter()
+        call()
+        # The recorder keeps every operation: of long calls, one is enough, and five are gigabytes.
+        repeats = repeats if time.perf_counter() - start < 0.5 else 1
         with recorder(activities=[ProfilerActivity.CPU]) as record:
             start = time.perf_counter()
             for _ in range(repeats):

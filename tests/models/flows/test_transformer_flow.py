@@ -94,7 +94,7 @@ def test_rows_do_not_depend_on_the_batch_in_either_direction():
     ({"features": 2, "event_shape": (1, 4, 4)}, ConfigError, "expected no features and condition for images"),
     ({"event_shape": (1, 4, 4), "condition": 2}, ConfigError, "expected no features and condition for images"),
     ({"features": 2, "patch": 2}, ConfigError, "expected no classes, levels and patch for a table"),
-    ({"data": torch.randn(20, 2), "event_shape": (1, 4, 4)}, ConfigError, "got both"),
+    ({"data": torch.eye(2).repeat(10, 1), "event_shape": (1, 4, 4)}, ConfigError, "got both"),
     ({"data": images(2), "classes": 2}, ConfigError, "beside data, which know their own"),
     ({"event_shape": (1, 4, 6), "patch": 4}, ConfigError, "whose sides 4 divides"),
     ({"event_shape": (4, 4)}, ConfigError, r"expected images of shape \(channels, height, width\)"),

@@ -4,6 +4,8 @@ from . import (
     basic_motions,
     bidirectional_spirals,
     digits,
+    digits_consistency,
+    digits_ncsn,
     gp_rbf,
     italy_power,
     lynx_hare,
@@ -15,6 +17,7 @@ from . import (
     smiles_glow,
     two_moons,
     two_moons_ffjord,
+    two_moons_ot,
     wine_by_grade,
     wine_red,
 )
@@ -28,6 +31,8 @@ _ALL = (
     lynx_hare_sde,
     physionet2012,
     digits,
+    digits_consistency,
+    digits_ncsn,
     gp_rbf,
     italy_power,
     mnist_glow,
@@ -36,6 +41,7 @@ _ALL = (
     smiles_glow,
     two_moons,
     two_moons_ffjord,
+    two_moons_ot,
     wine_by_grade,
     wine_red,
 )

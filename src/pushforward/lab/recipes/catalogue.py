@@ -78,8 +78,13 @@ MODELS: dict[str, Entry] = {
         Entry("edm", "pushforward.models.diffusion:edm", ("images", "table"), "data prediction by a preconditioned network, lognormal noise levels"),
         Entry("dit", "pushforward.models.diffusion:dit", ("images",), "diffusion transformer on the cosine path, velocity prediction; images by class"),
         Entry("flow_matching", "pushforward.models.diffusion:flow_matching", ("images", "table"), "straight path from noise to data, velocity prediction"),
+        Entry("consistency", "pushforward.models.diffusion:consistency", ("images", "table"), "samples in one evaluation; from data, or --set teacher=RUN"),
         Entry("latent_diffusion", "pushforward.models.latent:latent_diffusion", ("images", "table"), "autoencoder and diffusion of its latents, trained at once"),
         Entry("autoencoder", "pushforward.models.latent:autoencoder", ("images", "table"), "variational autoencoder, small pull to the prior; a bound of the density"),
+        Entry("boltzmann_machine", "pushforward.models.energy:boltzmann_machine", ("table", "images"), "pairs of yes-or-no columns, or of black and white pixels; exact up to 20"),
+        Entry("rbm", "pushforward.models.energy:rbm", ("table", "images"), "restricted Boltzmann machine of yes-or-no columns, or of black and white pixels"),
+        Entry("energy_model", "pushforward.models.energy:energy_model", ("table", "images"), "any network as an energy, by Langevin chains or score matching"),
+        Entry("joint_energy", "pushforward.models.energy:joint_energy", ("images", "table"), "classifier and energy-based density in one network; data with labels"),
         Entry("conditional_neural_process", "pushforward.models.processes:conditional_neural_process", ("functions",), "few-shot regression on sets of functions"),
         Entry("latent_ode", "pushforward.models.dynamics:latent_ode", ("series",), "latent ODE; interpolates and forecasts series, with bands"),
         Entry("neural_sde", "pushforward.models.dynamics:neural_sde", ("series",), "diffusion of the observed channels; smooths and forecasts series, with bands"),
@@ -167,10 +172,22 @@ def _fit(value: Any, annotation: Any) -> Any:
         return float(value)
     if annotation in (int, str, bool) and type(value) is annotation:
         return value
+    if is_model(annotation) and isinstance(value, str) and value:
+        return value  # the folder of a run, whose model is loaded when the run starts
     return _MISFIT
 
 
+def is_model(annotation: Any) -> bool:
+    """Whether an option takes a model: `X` or `X | None` for a class X of networks."""
+    from torch import nn
+
+    kinds = typing.get_args(annotation) or (annotation,)
+    return any(isinstance(kind, type) and issubclass(kind, nn.Module) for kind in kinds)
+
+
 def _words(annotation: Any) -> str:
+    if is_model(annotation):
+        return "the folder of a run"
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     return text.replace("typing.", "").replace("collections.abc.", "")
 
@@ -183,4 +200,4 @@ def _example(annotation: Any) -> str:
         return _example(arguments[0])
     if origin in (tuple, list, Sequence):
         return f"[{_example(arguments[0])},{_example(arguments[0])}]"
-    return {int: "64", float: "0.1", bool: "true"}.get(annotation, "name")
+    return "runs/digits" if is_model(annotation) else {int: "64", float: "0.1", bool: "true"}.get(annotation, "name")

@@ -19,6 +19,8 @@ KINDS = {
     "exact": "exact",
     "lower_bound": "a lower bound of the true value",
     "estimate": "estimated",
+    "none": "not known",
+    "none": "none",
 }
 
 
@@ -39,6 +41,18 @@ def generator_for(model: nn.Module, seed: int) -> torch.Generator:
     return torch.Generator(device=device_of(model)).manual_seed(mix(seed))
 
 
+def has_density(model: Any) -> bool:
+    """Whether the model can say how likely a row is, exactly or not."""
+    return model.log_prob_kind != "none" or hasattr(model, "log_prob_estimate")
+
+
+def loss_unit(model: Any) -> str:
+    """What the loss of the model is measured in."""
+    if not has_density(model):
+        return "loss"
+    return "mean squared error" if hasattr(model, "log_prob_estimate") else "nats"
+
+
 def log_prob_of(model: Any, batch: Batch, seed: int) -> Tensor:
     """log p of every row in nats, `(n,)`, on the CPU.
 
@@ -52,6 +66,18 @@ def log_prob_of(model: Any, batch: Batch, seed: int) -> Tensor:
             )
             return estimate.value.cpu()
         return model.log_prob(batch.x, batch.condition).cpu()
+
+
+def find_log_z(model: Any, seed: int) -> str:
+    """Where a model knows its density up to a constant only: estimate that constant, and say how well; "" for other models.
+
+    Raises `UserError` if the estimate fails.
+    """
+    if getattr(model, "log_prob_kind", "") != "none" or not hasattr(model, "estimate_log_z"):
+        return ""
+    found = model.estimate_log_z(generator=generator_for(model, seed))
+    return (f"log Z was estimated by annealed importance sampling: {found.value:.3f} ± {found.std_error:.3f} nats, between {found.lower:.3f} (on the way up) "
+            f"and {found.upper:.3f} (on the way down). Its error is one for all rows, and not in that of the mean.")  # fmt: skip
 
 
 def draw(model: Any, shape: int, condition: Tensor | None, seed: int) -> Tensor:

@@ -13,7 +13,18 @@ from pushforward.lab.metrics import Discrepancy, Estimate, c2st, mmd, wasserstei
 from pushforward.lab.plots import density, samples
 
 from .baselines import gaussian, independent_columns
-from .common import KINDS, History, batch_of, draw, log_prob_of, some_rows, training_section, training_values
+from .common import (
+    KINDS,
+    History,
+    batch_of,
+    draw,
+    has_density,
+    log_prob_of,
+    loss_unit,
+    some_rows,
+    training_section,
+    training_values,
+)
 from .page import Report
 
 FEWEST = 10  # rows on each side of a comparison
@@ -65,13 +76,13 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
     page = Report(title or f"{type(model).__name__} of a table", subtitle=subtitle, expected=expected)
     names = list(getattr(test, "names", None) or [f"x{i + 1}" for i in range(width)])
 
-    ours = log_prob_of(model, scored, seed).double()
-    likelihood = Estimate.of(ours)
+    ours = log_prob_of(model, scored, seed).double() if has_density(model) else None
     known = batch_of(model, train, some_rows(train, 20_000, seed))
     baselines = _baselines(known, scored, _whole_columns(test), seed)
-    page.value("held-out log-likelihood", likelihood.value, likelihood.std_error, note=f"nats a row; {KINDS[model.log_prob_kind]}")  # fmt: skip
-    gain = Estimate.of(ours - baselines["a full Gaussian"])
-    page.value("gain over a Gaussian", gain.value, gain.std_error, note="nats a row; higher is better")
+    if ours is not None:
+        likelihood, gain = Estimate.of(ours), Estimate.of(ours - baselines["a full Gaussian"])
+        page.value("held-out log-likelihood", likelihood.value, likelihood.std_error, note=f"nats a row; {KINDS[model.log_prob_kind]}")  # fmt: skip
+        page.value("gain over a Gaussian", gain.value, gain.std_error, note="nats a row; higher is better")
 
     n = min(len(train), len(test), most_rows)
     against, floor = _compare(model, train, test, n, seed) if n >= FEWEST else (None, None)
@@ -81,16 +92,15 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
         page.value("told from real (%)", 100 * shown.value, 100 * shown.std_error, note=note)
     training_values(page, model, history, minutes)
 
-    page.section("Likelihood").text(LIKELIHOOD)
-    rows: list[list[Any]] = [["this model", (likelihood.value, likelihood.std_error), ""]]
-    for name, theirs in baselines.items():
-        value, lead = Estimate.of(theirs), Estimate.of(ours - theirs)
-        rows.append([name, (value.value, value.std_error), (lead.value, lead.std_error)])
-    page.table(rows, ["", "nats a row", "gain of the model"], f"Mean over {len(ours):,} test rows.")
+    page.section("Likelihood")
+    if ours is None:
+        page.text(f"{type(model).__name__} draws samples and has no density, so there is no likelihood to show.")
+    else:
+        _likelihood_section(page, ours, baselines)
     page.section("Samples")
     real = batch_of(model, train, some_rows(train, 1000, seed))
     drawn = draw(model, len(real), real.condition, seed + 1)
-    if width == 2 and scored.condition is None:
+    if width == 2 and scored.condition is None and ours is not None:
         _map(page, model, drawn, real.x.cpu(), (names[0], names[1]))
     else:
         page.figure(samples(real.x, drawn, names=names), "Training rows and samples, two columns at a time.")
@@ -98,8 +108,19 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
         _comparison_section(page, against, floor, n)
     else:
         page.text(f"There are too few rows to compare samples with real ones: {n}, where {FEWEST} are the least.")
-    training_section(page, history, "mean squared error" if hasattr(model, "log_prob_estimate") else "nats")
+    training_section(page, history, loss_unit(model))
     return page
+
+
+def _likelihood_section(page: Report, ours: Tensor, baselines: Mapping[str, Tensor]) -> None:
+    """The model's log density of every test row beside those of the baselines."""
+    likelihood = Estimate.of(ours)
+    rows: list[list[Any]] = [["this model", (likelihood.value, likelihood.std_error), ""]]
+    for name, theirs in baselines.items():
+        value, lead = Estimate.of(theirs), Estimate.of(ours - theirs)
+        rows.append([name, (value.value, value.std_error), (lead.value, lead.std_error)])
+    page.text(LIKELIHOOD)
+    page.table(rows, ["", "nats a row", "gain of the model"], f"Mean over {len(ours):,} test rows.")
 
 
 def _baselines(train: Batch, test: Batch, whole: Tensor, seed: int) -> dict[str, Tensor]:

@@ -19,7 +19,9 @@ from .common import (
     batch_of,
     draw,
     generator_for,
+    has_density,
     log_prob_of,
+    loss_unit,
     some_rows,
     training_section,
     training_values,
@@ -68,7 +70,7 @@ def report_images(model: Any, train: Images, test: Images, history: History, *, 
     if judge is not None and labels is not None:
         _judge_section(page, judge, test, drawn, labels)
     _likelihood_section(page, bits, train, test, KINDS[model.log_prob_kind])
-    training_section(page, history, "mean squared error" if hasattr(model, "log_prob_estimate") else "nats")
+    training_section(page, history, loss_unit(model))
     page.section("Nearest training images")
     nearest = train.pixels.cpu()[near.index[:12]]
     figure = neighbours(drawn[:12], nearest, distances=near.distance[:12], levels=train.levels)
@@ -79,6 +81,8 @@ def report_images(model: Any, train: Images, test: Images, history: History, *, 
 
 def _likelihood_value(page: Report, model: Any, test: Images, rows: Tensor, seed: int) -> Estimate | str:
     """Bits per dimension of held-out images, or why there are none."""
+    if not has_density(model):
+        return f"{type(model).__name__} draws samples and has no density"
     try:
         scores = log_prob_of(model, batch_of(model, test, rows), seed)
     except UserError as error:  # a solver that refuses must not cost the rest of the report

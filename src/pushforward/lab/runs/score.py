@@ -55,6 +55,10 @@ def score(run: Run, source: str | Path) -> Scores | SeriesScores:
         raise DataError(
             f"expected a model with a density, but {type(model).__name__} predicts functions; use `pushforward report`"
         )
+    if getattr(model, "log_prob_kind", "") == "none" and not hasattr(model, "log_prob_estimate"):
+        raise DataError(
+            f"expected a model with a density, but {type(model).__name__} only draws; use `pushforward sample` or `report`"
+        )
     return _densities(run, model, data)
 
 

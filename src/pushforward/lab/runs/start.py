@@ -9,14 +9,14 @@ import torch
 
 from pushforward.core.errors import ConfigError, UserError
 from pushforward.lab.recipes import RECIPES
-from pushforward.lab.recipes.catalogue import Kind, entry_for
+from pushforward.lab.recipes.catalogue import Entry, Kind, entry_for, is_model
 from pushforward.lab.training import History, Settings, fit
 from pushforward.lab.training.files import write_json
 from pushforward.lab.training.save import require_device
 from pushforward.parts.data import FunctionSet, Images, Series, Table
 
 from .config import Config, data_assignments, model_assignments
-from .run import load_data, parts_of
+from .run import load_data, open_run, parts_of
 
 
 def start(data: str, *, model: str | None = None, out: str | Path | None = None, minutes: float | None = None,
@@ -73,7 +73,8 @@ def _go(config: Config, folder: Path, data: Any, device: str | None, *, resuming
     if not isinstance(train, FunctionSet):
         train.require_fittable(8)
     torch.manual_seed(config.seed)
-    model = entry_for(config.model, kind_of(data)).assemble()(train, **_tuples(config.options))
+    entry = entry_for(config.model, kind_of(data))
+    model = entry.assemble()(train, **_with_models(_tuples(config.options), entry))
     settings = Settings(**config.settings)
     settings = replace(settings, bar=settings.bar and not quiet)
     write_json(folder / "run.json", config.to_json())
@@ -96,6 +97,13 @@ def free_folder(wanted: Path) -> Path:
         number += 1
         folder = wanted.with_name(f"{wanted.name}-{number}")
     return folder
+
+
+def _with_models(options: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    """The options, with the model itself where one names the run that it was saved in."""
+    kinds = entry.options()
+    return {name: open_run(value).model if isinstance(value, str) and is_model(kinds[name].annotation) else value
+            for name, value in options.items()}  # fmt: skip
 
 
 def _tuples(options: dict[str, Any]) -> dict[str, Any]:

@@ -229,7 +229,10 @@ class _Run:
         loss, norm = self.world.mean(self.pending.clone()).tolist()
         self.pending.zero_()
         if not torch.isfinite(torch.tensor([loss, norm])).all():
-            return self.guard.roll_back(self.step)
+            record = self.guard.roll_back(self.step)
+            if told := self.tell():
+                record["message"] += f"; {told}"
+            return record
         steps = (self.step - 1) % self.settings.log_every + 1
         if self.step % (5 * self.settings.log_every) == 0:
             self.guard.keep(self.step)
@@ -237,6 +240,11 @@ class _Run:
         return {"step": self.step, "loss": loss / steps, "gradient_norm": norm / steps, "total": self.plan.total, "seconds_left": left,
                 "learning_rate": self.optimiser.param_groups[0]["lr"], "seconds": round(self.seconds, 3),
                 "rows_per_second": round(self.sampler.batch_size / pace, 1)}  # fmt: skip
+
+    def tell(self) -> str:
+        """Tell a model that asks for it how often weights were put back; what it does about it, in words."""
+        hook = getattr(self.model, "rolled_back", None)
+        return hook(self.guard.rollbacks) if hook is not None and self.guard.rollbacks else ""
 
     def evaluate(self, record: dict[str, Any]) -> str:
         """Held-out loss of the averaged weights, with the same noise every time; keep the best; "early" when patience ends."""
@@ -340,6 +348,7 @@ class _Run:
         self.pending.copy_(groups["sums"]["pending"])
         self.step, self.seconds, self.waited = header["step"], header["seconds"], header["waited"]
         self.guard.rate, self.guard.rollbacks = header["rate"], header["rollbacks"]
+        self.tell()
         self.history.best_step, self.history.best_held_out_loss = header["best"]
         if self.minutes and header["minutes"] == self.minutes:
             self.plan = Plan(*header["plan"])
