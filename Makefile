@@ -11,6 +11,7 @@ PY := $(VENV)/bin/python
 PIP := "$(PY)" -m pip install --disable-pip-version-check --no-input -c constraints.txt
 MINUTES ?= 2
 RUN ?=
+WORKERS ?= 2
 
 # Idle threads spin for some microseconds, then sleep: spinning for long makes a step tenfold slower on a busy machine, and sleeping at
 # once (OMP_WAIT_POLICY=passive) twofold on an idle one.
@@ -55,8 +56,9 @@ $(VENV)/.ready-%: $(VENV)/.ready
 demo: setup ## fit a diffusion model on handwritten digits (about two minutes) and print the report's path
 	"$(VENV)/bin/pushforward" fit digits --minutes $(MINUTES) $(if $(RUN),--out "$(RUN)")
 
+# Two processes of one thread each: the tests are many and small.
 test: setup-dev ## the fast suite
-	"$(PY)" -m pytest -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 "$(PY)" -m pytest -m "not slow" -n $(WORKERS) --dist worksteal $(ARGS)
 
 slow: setup-dev ## the long recipes and laws
 	"$(PY)" -m pytest -m slow $(ARGS)

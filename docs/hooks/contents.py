@@ -18,7 +18,7 @@ GROUPS = {
     "A": "Densities and inference", "B": "Normalizing flows", "C": "Component by component", "D": "Continuous time",
     "E": "Stochastic processes", "F": "Score matching", "G": "Diffusion", "H": "What people do with them",
 }  # fmt: skip
-GUIDE = ("first_steps", "data", "command_line", "saving", "check", "metrics", "reports")
+GUIDE = ("first_steps", "data", "command_line", "saving", "check", "metrics", "reports", "test_bench")
 FLOORS = ("core", "parts", "models", "lab")
 
 

@@ -194,7 +194,7 @@ def test_the_elbo_is_the_log_likelihood_less_the_divergence_from_the_true_poster
     exact, divergence = chain.log_likelihood(), chain.divergence()
     bounds = sde.elbo(Context(*(v.expand(n, -1, -1) for v in (given.x, given.y, given.mask))), RowGenerator(1, n))
     error = float(bounds.std()) / n**0.5
-    record_property("log-likelihood, divergence, standard error", (exact, divergence, error))
+    record_property("log-likelihood, divergence, standard error", str((exact, divergence, error)))
     assert divergence > 20 * error  # so that the bound is strict, and the next line says something
     assert abs(float(bounds.mean()) - (exact - divergence)) < TAIL * error
 

@@ -159,7 +159,7 @@ def test_training_approaches_the_exact_posterior(record_property):
         {m: f(m) for m in (0, 3, CONTEXT)} for f in (log_likelihood, lambda m: exact_log_likelihood(data, m))
     )
     gaps = {m: (exact[m] - ours[m]).mean() for m in ours}
-    record_property("gap to the exact posterior, nats per point, by context size", gaps)
+    record_property("gap to the exact posterior, nats per point, by context size", str(gaps))
     tail = stats.norm.isf(BUDGET) / len(data) ** 0.5
     gain = ours[CONTEXT] - ours[0]
     assert gain.mean() - tail * gain.std() > 0.3  # nats per point better than without a context

@@ -185,7 +185,7 @@ def test_data_of_an_ornstein_uhlenbeck_process_recover_its_parameters(record_pro
              np.log((noise / scale) ** 2 - 1e-6) / 2]  # fmt: skip
     found = torch.cat([tensor.flatten() for tensor in tensors]).detach()
     z = (found - torch.tensor(truth)) / errors
-    record_property("errors in standard errors", z.tolist())
+    record_property("errors in standard errors", str(z.tolist()))
     assert float(z.abs().max()) < stats.norm.isf(BUDGET / 8)
     assert float(errors[0] / found[0].abs()) < 0.15  # and they say something
     assert float(errors[2]) < 0.1

@@ -26,7 +26,7 @@ def test_a_student_takes_the_weights_of_the_run_that_is_named(teacher, tmp_path)
 
 
 def test_a_teacher_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(SavedFileError, match="expected a run folder with run.json at .*nowhere"):
+    with pytest.raises(SavedFileError, match=r"expected a run folder with run.json at .*nowhere"):
         runs.start(
             "digits", model="consistency", out=tmp_path / "x", steps=2, changes={"teacher": str(tmp_path / "nowhere")}
         )
