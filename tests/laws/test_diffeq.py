@@ -31,6 +31,18 @@ from tests.cases import CASES
 
 SOLVERS = CASES["solvers"]
 ADAPTIVE = [name for name, build in SOLVERS.items() if build().adaptive]
+IMPLICIT = {
+    "Kvaerno3",
+    "Kvaerno5",
+}  # many evaluations a step: what the explicit ones show too is left to the slow suite
+
+
+def pairs(names: list[str], others: list) -> list:
+    """Every solver with every other setting; the implicit ones with all but the first in the slow suite."""
+    return [pytest.param(name, other, marks=[pytest.mark.slow] if name in IMPLICIT and k else [])
+            for name in names for k, other in enumerate(others)]  # fmt: skip
+
+
 SPIRAL = np.array([[-0.3, 2.0, 0.0], [-2.0, -0.3, 0.5], [0.1, 0.0, -0.8]])
 
 
@@ -93,8 +105,7 @@ def largest(difference: Tensor) -> float:
     return float(difference.detach().abs().max())
 
 
-@pytest.mark.parametrize("each", [False, True], ids=["shared times", "times of its own"])
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize(("name", "each"), pairs(list(SOLVERS), [False, True]))
 def test_global_error_shrinks_at_the_declared_order(name, each):
     solver, end = SOLVERS[name](), 2.0
     field = wobble if name == "ReversibleHeun" else riccati  # it needs an equation that contracts little
@@ -312,8 +323,7 @@ def test_the_field_is_never_asked_outside_the_times(name, end, dtype):
     assert all(low <= times.min() and times.max() <= high for times in asked)
 
 
-@pytest.mark.parametrize("shape", ["(T,)", "(n, T)"])
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize(("name", "shape"), pairs(list(SOLVERS), ["(n, T)", "(T,)"]))
 def test_gradients_of_fixed_steps_are_finite_differences(name, shape):
     """To the start, to the parameters and to the times."""
 
@@ -327,8 +337,7 @@ def test_gradients_of_fixed_steps_are_finite_differences(name, shape):
     assert torch.autograd.gradcheck(run, arguments, eps=1e-6, atol=1e-7, rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", ["(T,)", "(n, T)"])
-@pytest.mark.parametrize("name", ADAPTIVE)
+@pytest.mark.parametrize(("name", "shape"), pairs(ADAPTIVE, ["(n, T)", "(T,)"]))
 def test_gradients_of_adaptive_steps_are_those_of_the_solution(name, shape):
     """y' = cos(t) A y has y = exp((sin t - sin t_0) A) y_0; save times lie between the steps."""
     y0, weight = torch.randn(2, 3, dtype=torch.float64), torch.randn(3, 3, dtype=torch.float64)

@@ -13,6 +13,10 @@ from pushforward.parts.diffeq import Dopri5, Kvaerno3, Kvaerno5, Status, solve
 from pushforward.parts.diffeq.solvers import kvaerno3, kvaerno5
 
 SOLVERS = {"Kvaerno3": Kvaerno3, "Kvaerno5": Kvaerno5}
+ONE_IS_ENOUGH = [
+    "Kvaerno3",
+    pytest.param("Kvaerno5", marks=pytest.mark.slow),
+]  # for every change; both in the slow suite
 TABLEAUS = {"Kvaerno3": kvaerno3.TABLEAU, "Kvaerno5": kvaerno5.TABLEAU}
 
 
@@ -56,7 +60,7 @@ def test_a_and_l_stability(name):
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["no_grad", "grad"])
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", ONE_IS_ENOUGH)
 def test_a_million_times_faster_than_its_solution(name, grad):
     """y' = L (y - cos t) follows cos t, by steps far longer than 1 / L; fixed ones of 0.05 too."""
     rate = tensor([-1e6, -1e4, -1.0])[:, None]
@@ -79,7 +83,7 @@ def test_a_million_times_faster_than_its_solution(name, grad):
             torch.testing.assert_close(found.y[1:, 2, 0], truth, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", ONE_IS_ENOUGH)
 def test_robertson(name):
     t = [0.0, 0.4, 40.0, 4e3, 1e5]
     y0 = tensor([[1.0, 0.0, 0.0], [0.5, 0.0, 0.5]])
@@ -92,6 +96,7 @@ def test_robertson(name):
     assert int(found.accepted.max()) < 600
 
 
+@pytest.mark.slow
 def test_van_der_pol_of_stiffness_1000_beside_calm_neighbours():
     """Over two relaxations; a step for each sample, so the calm ones take few."""
     mu = tensor([1000.0, 1.0, 100.0])
@@ -109,7 +114,7 @@ def test_van_der_pol_of_stiffness_1000_beside_calm_neighbours():
     assert int(found.accepted[1]) < 60
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", ONE_IS_ENOUGH)
 def test_gradients_of_a_stiff_solve_are_finite_differences(name):
     def run(y0: Tensor, rates: Tensor, t: Tensor) -> Tensor:
         def field(t: Tensor, y: Tensor) -> Tensor:
@@ -144,6 +149,7 @@ def test_an_explicit_solver_needs_a_hundred_times_the_steps():
     assert int(explicit.accepted) > 100 * int(implicit.accepted)
 
 
+@pytest.mark.slow
 def test_stages_that_are_not_found_are_said_so_and_harm_nobody():
     """y' = y^2 blows up at t = 1 / y0; the step across has no solution for the implicit stage."""
     y0 = tensor([[2.0], [-1.0]])
