@@ -14,6 +14,7 @@ from torch import nn
 from pushforward.core.errors import ConfigError, UserError
 from pushforward.core.objective import Objective
 from pushforward.core.random import RowGenerator, mix
+from pushforward.models.inference.variational import Draws, bound_objective
 from pushforward.parts.bijections import ActNorm, start_from_data
 
 from .bar import Bar
@@ -38,7 +39,8 @@ def fit(model: nn.Module, data: Any, *, objective: Objective | None = None, minu
 
     Args:
         model: anything with an `objective`, or for which one is given.
-        data: a data set of `pf.data`, a tensor `(n, *event)`, or a pair (train, held_out) of such.
+        data: a data set of `pf.data`, a tensor `(n, *event)`, or a pair (train, held_out) of such; or a log density to be matched
+            (`pf.inference.Target`, a distribution, or a function of z), and then the loss is minus a lower bound on log Z.
         objective: what to minimise, (model, batch, generator) -> Loss; by default `model.objective`.
         minutes, steps, epochs: the budget; give one (two minutes when none is given). Minutes are turned into a number of steps
             after a short measurement.
@@ -58,6 +60,8 @@ def fit(model: nn.Module, data: Any, *, objective: Objective | None = None, minu
     >>> history.records[-1]["step"]
     20
     """
+    if callable(data) and not hasattr(data, "take"):
+        data, objective = Draws(), objective or bound_objective(data)  # type: ignore[arg-type]
     run = _Run(model, data, objective, seed, World.join(device), settings or Settings())
     run.budget(minutes, steps, epochs)
     if out is not None:

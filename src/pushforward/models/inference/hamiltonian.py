@@ -1,0 +1,110 @@
+"""Hamiltonian dynamics on a log density, in the frame where the mass is one: what MALA, HMC and NUTS share.
+
+With inverse mass S S^T, momentum p = S^-T q and q ~ N(0, I), the energy is H = -log p(x) + |q|^2 / 2, and a leapfrog step is
+q += h/2 S^T grad log p(x);  x += h S q;  q += h/2 S^T grad log p(x): it keeps volume, is its own inverse after q -> -q, and changes
+H by O(h^2) over a trajectory. Neal 2011, MCMC using Hamiltonian dynamics, https://arxiv.org/abs/1206.1901
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from pushforward.core.errors import ConfigError, UserError
+
+from .density import Density, log_density_of
+
+Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
+DIVERGENT = (
+    1000.0  # an energy error above this says that the trajectory left the level it should stay on (Betancourt 2017)
+)
+
+
+def value_and_gradient(target: Density, x: Tensor) -> tuple[Tensor, Tensor]:
+    """log p `(n,)` and its gradient `(n, d)` at x `(n, *event)`. Raises `UserError` when log p is not one number a chain."""
+    log_density = log_density_of(target)
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        value = log_density(x)
+        if value.shape != x.shape[:1]:
+            raise UserError(f"expected a log density of shape ({len(x)},), one number a chain, got {tuple(value.shape)}; sum over the event")  # fmt: skip
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+    return value.detach(), gradient.flatten(1)
+
+
+def evaluate_flat(target: Density, like: Tensor) -> Evaluate:
+    """log p and its gradient as functions of flat positions `(n, d)`, for events of the shape of `like`."""
+    event = like.shape[1:]
+    return lambda flat: value_and_gradient(target, flat.unflatten(1, event) if len(event) != 1 else flat)
+
+
+def begin(target: Density, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`value_and_gradient` at the start of chains. Raises `UserError`, with the number of chains, where either is not finite."""
+    value, gradient = value_and_gradient(target, x)
+    bad = ~(torch.isfinite(value) & torch.isfinite(gradient).all(1))
+    if bad.any():
+        raise UserError(f"expected a finite log density and gradient at the start, got others in {int(bad.sum())} of {len(x)} chains, the "
+                        f"first is chain {int(bad.nonzero()[0, 0])}; begin where the density is positive and smooth")  # fmt: skip
+    return value, gradient
+
+
+def scale_of(inverse_mass: Tensor | Sequence[float] | None) -> Tensor | None:
+    """S with S S^T the inverse mass: its root for a diagonal `(d,)`, its Cholesky factor for a matrix `(d, d)`.
+
+    Raises `ConfigError` for what is not positive definite.
+    """
+    if inverse_mass is None:
+        return None
+    given = torch.as_tensor(inverse_mass, dtype=None if isinstance(inverse_mass, Tensor) else torch.get_default_dtype())
+    if given.ndim == 1 and bool((given > 0).all() & torch.isfinite(given).all()):
+        return given.sqrt()
+    if given.ndim == 2 and given.shape[0] == given.shape[1] and torch.isfinite(given).all():
+        factor, failed = torch.linalg.cholesky_ex(given)
+        if not failed:
+            return factor
+    raise ConfigError(f"expected an inverse_mass of positive variances (d,) or a positive definite matrix (d, d), got shape "
+                      f"{tuple(given.shape)}; a covariance of the target is a good one")  # fmt: skip
+
+
+def stretch(scale: Tensor | None, q: Tensor) -> Tensor:
+    """S q for rows `(n, d)`."""
+    return q if scale is None else q * scale if scale.ndim == 1 else q @ scale.T
+
+
+def pull_back(scale: Tensor | None, gradient: Tensor) -> Tensor:
+    """S^T g for rows `(n, d)`: the gradient in the frame of q."""
+    return gradient if scale is None else gradient * scale if scale.ndim == 1 else gradient @ scale
+
+
+def leapfrog(evaluate: Evaluate, x: Tensor, q: Tensor, gradient: Tensor, step: float | Tensor,
+             scale: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """One step of size `step` (a number, or `(n, 1)`) from x, q `(n, d)` and the gradient at x: x, q, log p `(n,)`, gradient."""
+    q = q + (0.5 * step) * pull_back(scale, gradient)
+    x = x + step * stretch(scale, q)
+    value, gradient = evaluate(x)
+    return x, q + (0.5 * step) * pull_back(scale, gradient), value, gradient
+
+
+def kinetic(q: Tensor) -> Tensor:
+    """|q|^2 / 2, `(n,)`."""
+    return 0.5 * q.square().sum(1)
+
+
+def energy_error(joint: Tensor, first: Tensor) -> Tensor:
+    """log of the ratio of the joint densities, -inf where it is not a number: such a point is never accepted."""
+    change = joint - first
+    return torch.where(torch.isfinite(change), change, torch.full_like(change, -math.inf))
+
+
+def column(step: float | Tensor) -> float | Tensor:
+    """A number as it is; one step a chain `(n,)` as `(n, 1)`."""
+    return step[:, None] if isinstance(step, Tensor) and step.ndim == 1 else step
+
+
+def check_step(step: float | Tensor) -> None:
+    """Raises `ConfigError` for a step size that is not positive and finite, everywhere."""
+    given = torch.as_tensor(step)
+    if given.ndim > 1 or not bool((given > 0).all() & torch.isfinite(given).all()):
+        shown = given.flatten()[:3].tolist()
+        raise ConfigError(f"expected a positive step_size, a number or one a chain, got {shown}; warm_up finds one")
