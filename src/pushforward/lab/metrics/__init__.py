@@ -9,6 +9,9 @@ from .frechet import frechet, frechet_gaussian
 from .likelihood import bits_per_dim, nll
 from .marginals import marginal_cdf, marginal_crps, marginal_log_prob, marginal_quantiles
 from .mmd import Discrepancy, mmd
+from .modes import ModeCoverage, mode_coverage
 from .nearest_neighbours import Neighbours, nearest_neighbours
+from .noise_levels import NoiseLevels, loss_by_noise
 from .precision_recall import PrecisionRecall, precision_recall
+from .sampling_curve import SamplingCurve, sampling_curve
 from .wasserstein import wasserstein, wasserstein_floor

@@ -1,9 +1,10 @@
 """Reports: one html page that says how good a model is, with pictures and honest figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pushforward.core.process import Process
+from pushforward.lab.metrics.sampling_curve import NFE
 from pushforward.parts.data import Images, Series
 
 from .common import History
@@ -16,11 +17,14 @@ from .series_model import report_series
 
 
 def report(model: Any, train: Any, test: Any, history: History, *, seed: int = 0, title: str = "",
-           expected: Mapping[str, tuple[float, float]] | None = None) -> Report:  # fmt: skip
+           expected: Mapping[str, tuple[float, float]] | None = None, nfe: Sequence[int] = NFE,
+           guidance: float = 1.0) -> Report:  # fmt: skip
     """The report that suits the model and its data: images, functions, series, or rows of a table.
 
     `history` are the records of the fit; `test` is data that no decision was made by. `expected` maps names of headline
-    figures to the ranges they should fall in. Call `.write("report.html")` on what comes back; `.values` holds the
+    figures to the ranges they should fall in. For diffusion models, `nfe` are the numbers of
+    steps whose samples are compared, and `guidance` is the weight of classifier-free guidance that images are drawn with, 1 for none.
+    Call `.write("report.html")` on what comes back; `.values` holds the
     headline figures.
     """
     if isinstance(test, Series):
@@ -30,5 +34,8 @@ def report(model: Any, train: Any, test: Any, history: History, *, seed: int = 0
         return report_process(model, test, history, seed=seed, title=title, expected=expected)
     if not hasattr(model, "sample") and hasattr(model, "predict"):
         return report_predictor(model, train, test, history, seed=seed, title=title, expected=expected)
-    make = report_images if isinstance(test, Images) else report_density
-    return make(model, train, test, history, seed=seed, title=title, expected=expected)
+    if isinstance(test, Images):
+        return report_images(
+            model, train, test, history, seed=seed, title=title, expected=expected, nfe=nfe, guidance=guidance
+        )
+    return report_density(model, train, test, history, seed=seed, title=title, expected=expected, nfe=nfe)

@@ -20,7 +20,6 @@ KINDS = {
     "lower_bound": "a lower bound of the true value",
     "estimate": "estimated",
     "none": "not known",
-    "none": "none",
 }
 
 
@@ -80,10 +79,11 @@ def find_log_z(model: Any, seed: int) -> str:
             f"and {found.upper:.3f} (on the way down). Its error is one for all rows, and not in that of the mean.")  # fmt: skip
 
 
-def draw(model: Any, shape: int, condition: Tensor | None, seed: int) -> Tensor:
+def draw(model: Any, shape: int, condition: Tensor | None, seed: int, guide: Any = None) -> Tensor:
     """`shape` samples, or one for each condition, on the CPU."""
     given = () if condition is not None else shape
-    return model.sample(given, condition, generator=generator_for(model, seed)).cpu()
+    more = {} if guide is None else {"guide": guide}
+    return model.sample(given, condition, generator=generator_for(model, seed), **more).cpu()
 
 
 def training_values(page: Report, model: nn.Module, history: History, minutes: float | None = None) -> None:

@@ -1,6 +1,6 @@
 """The report of a density: held-out likelihood against plain baselines, and samples against real rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from pushforward.core.data import Batch
 from pushforward.core.registry import device_of, dtype_of
 from pushforward.lab.metrics import Discrepancy, Estimate, c2st, mmd, wasserstein
+from pushforward.lab.metrics.sampling_curve import NFE
 from pushforward.lab.plots import density, samples
 
 from .baselines import gaussian, independent_columns
@@ -18,6 +19,7 @@ from .common import (
     History,
     batch_of,
     draw,
+    find_log_z,
     has_density,
     log_prob_of,
     loss_unit,
@@ -25,7 +27,9 @@ from .common import (
     training_section,
     training_values,
 )
+from .latent_sections import bound_section, bound_values, is_autoencoder
 from .page import Report
+from .sampling_section import copies_section, has_noise_levels, sampling_section
 
 FEWEST = 10  # rows on each side of a comparison
 LIKELIHOOD = """
@@ -63,7 +67,7 @@ class Comparison:
 
 def report_density(model: Any, train: Any, test: Any, history: History, *, seed: int = 0, title: str = "",
                    minutes: float | None = None, most_rows: int = 1000,
-                   expected: Mapping[str, tuple[float, float]] | None = None) -> Report:  # fmt: skip
+                   expected: Mapping[str, tuple[float, float]] | None = None, nfe: Sequence[int] = NFE) -> Report:  # fmt: skip
     """Score and sample a model of rows `(n, d)`, conditional or not: seconds for a small table.
 
     `most_rows` bounds the comparison of samples; up to 20,000 test rows are scored (512 where each is an ODE).
@@ -76,6 +80,7 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
     page = Report(title or f"{type(model).__name__} of a table", subtitle=subtitle, expected=expected)
     names = list(getattr(test, "names", None) or [f"x{i + 1}" for i in range(width)])
 
+    normalised = find_log_z(model, seed)
     ours = log_prob_of(model, scored, seed).double() if has_density(model) else None
     known = batch_of(model, train, some_rows(train, 20_000, seed))
     baselines = _baselines(known, scored, _whole_columns(test), seed)
@@ -97,6 +102,10 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
         page.text(f"{type(model).__name__} draws samples and has no density, so there is no likelihood to show.")
     else:
         _likelihood_section(page, ours, baselines)
+        page.text(normalised)
+        if is_autoencoder(model):
+            bound_values(page, model, scored.x[:512], seed)
+            bound_section(page)
     page.section("Samples")
     real = batch_of(model, train, some_rows(train, 1000, seed))
     drawn = draw(model, len(real), real.condition, seed + 1)
@@ -108,6 +117,10 @@ def report_density(model: Any, train: Any, test: Any, history: History, *, seed:
         _comparison_section(page, against, floor, n)
     else:
         page.text(f"There are too few rows to compare samples with real ones: {n}, where {FEWEST} are the least.")
+    if has_noise_levels(model):
+        held_out = batch_of(model, test, some_rows(test, most_rows, seed))
+        sampling_section(page, model, held_out, nfe, rows=most_rows // 2, seed=seed)
+        copies_section(page, drawn, known.x, held_out.x, seed)
     training_section(page, history, loss_unit(model))
     return page
 

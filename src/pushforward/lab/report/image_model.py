@@ -1,7 +1,8 @@
 """The report of an image model: what it draws, how it gets there, how likely held-out images are, whether it copies."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 from pushforward.core.errors import UserError
 from pushforward.core.registry import device_of
 from pushforward.lab.metrics import Estimate, Judge, bits_per_dim, classifier_accuracy, nearest_neighbours, train_judge
+from pushforward.lab.metrics.sampling_curve import NFE
 from pushforward.lab.plots import film_strip, image_grid, neighbours
+from pushforward.models.diffusion.guidance import ClassifierFree
 from pushforward.parts.data.images import Images
 
 from .common import (
@@ -18,6 +21,7 @@ from .common import (
     History,
     batch_of,
     draw,
+    find_log_z,
     generator_for,
     has_density,
     log_prob_of,
@@ -26,7 +30,9 @@ from .common import (
     training_section,
     training_values,
 )
+from .latent_sections import bound_section, bound_values, is_autoencoder, latent_pictures
 from .page import Report
+from .sampling_section import sampling_section
 
 JUDGE = """
 A small convolutional network, trained on the real training images alone, says which class it sees. Beside the samples
@@ -41,7 +47,8 @@ is nearer, and one that misses the distribution is further away (Meehan et al. 2
 
 def report_images(model: Any, train: Images, test: Images, history: History, *, seed: int = 0, title: str = "",
                   minutes: float | None = None, samples: int = 400, scored: int = 256,
-                  expected: Mapping[str, tuple[float, float]] | None = None) -> Report:  # fmt: skip
+                  expected: Mapping[str, tuple[float, float]] | None = None, nfe: Sequence[int] = NFE,
+                  guidance: float = 1.0) -> Report:  # fmt: skip
     """Sample, score and judge a model of images, conditional on labels or not: about a minute for 8 x 8 digits.
 
     `test` are images that no decision was made by. `samples` images are drawn, of the classes that held-out images
@@ -50,17 +57,23 @@ def report_images(model: Any, train: Images, test: Images, history: History, *, 
     """
     kind = f"{len(train):,} training and {len(test):,} test images of {' x '.join(map(str, test.shape))} pixels"
     page = Report(title or f"{type(model).__name__} of images", subtitle=kind, expected=expected)
+    if hasattr(model, "as_seen"):  # a model of black and white is compared with black and white
+        train, test = model.as_seen(train), model.as_seen(test)
+        find_log_z(model, seed)  # of bits it is cheap
     rows = some_rows(test, len(test), seed)
     labels = None
     if test.labels is not None and getattr(model, "condition_shape", None) is not None:
         labels = test.labels.cpu()[rows[torch.arange(samples) % len(rows)]]
-    drawn = draw(model, samples, None if labels is None else labels.to(device_of(model)), seed)
+    guide = None if guidance == 1 or labels is None else partial(ClassifierFree, weight=guidance)
+    drawn = draw(model, samples, None if labels is None else labels.to(device_of(model)), seed, guide)
 
     bits = _likelihood_value(page, model, test, rows[:scored], seed)
+    if is_autoencoder(model):
+        bound_values(page, model, test.take(rows[:scored]).x, seed)
     judge = None
     if labels is not None and train.labels is not None:
         judge = train_judge(train.pixels, train.labels, levels=train.levels, seed=seed)
-        _judge_value(page, judge, test, drawn, labels)
+        _judge_value(page, judge, test, drawn, labels, guidance)
     near = nearest_neighbours(drawn, train.pixels, test.pixels, neighbours=3, max_rows=1000, seed=seed)
     page.value("distance to training images", near.ratio or 0.0, note="1 for held-out images; far below 1 for copies")
     training_values(page, model, history, minutes)
@@ -69,7 +82,14 @@ def report_images(model: Any, train: Images, test: Images, history: History, *, 
     _film_section(page, model, labels, seed)
     if judge is not None and labels is not None:
         _judge_section(page, judge, test, drawn, labels)
+    if is_autoencoder(model):
+        latent_pictures(page, model, test)
     _likelihood_section(page, bits, train, test, KINDS[model.log_prob_kind])
+    if is_autoencoder(model):
+        bound_section(page)
+    sampling_section(
+        page, model, batch_of(model, test, rows[:scored]), nfe, rows=min(100, samples), seed=seed, guide=guide
+    )
     training_section(page, history, loss_unit(model))
     page.section("Nearest training images")
     nearest = train.pixels.cpu()[near.index[:12]]
@@ -82,6 +102,8 @@ def report_images(model: Any, train: Images, test: Images, history: History, *, 
 def _likelihood_value(page: Report, model: Any, test: Images, rows: Tensor, seed: int) -> Estimate | str:
     """Bits per dimension of held-out images, or why there are none."""
     if not has_density(model):
+        if hasattr(model, "estimate_log_z"):
+            return "the density is known up to a constant, and estimate_log_z, which finds it, takes minutes for images"
         return f"{type(model).__name__} draws samples and has no density"
     try:
         scores = log_prob_of(model, batch_of(model, test, rows), seed)
@@ -94,10 +116,12 @@ def _likelihood_value(page: Report, model: Any, test: Images, rows: Tensor, seed
     return bits
 
 
-def _judge_value(page: Report, judge: Judge, test: Images, drawn: Tensor, labels: Tensor) -> None:
+def _judge_value(page: Report, judge: Judge, test: Images, drawn: Tensor, labels: Tensor, guidance: float) -> None:
     assert test.labels is not None
     ours, real = classifier_accuracy(judge, drawn, labels), classifier_accuracy(judge, test.pixels, test.labels)
     note = f"real held-out images: {100 * real.value:.1f} %"
+    if guidance != 1:
+        note += f"; drawn with classifier-free guidance of weight {guidance:g}"
     page.value("recognised samples (%)", 100 * ours.value, 100 * ours.std_error, note=note)
 
 
@@ -150,7 +174,7 @@ def _likelihood_section(page: Report, bits: Estimate | str, train: Images, test:
         page.text(f"It could not be computed: {bits}.")
         return
     baseline = _independent_pixels(train, test)
-    uniform = math.log2(test.levels)
+    uniform = math.log2(2 if test.pixels.unique().numel() == 2 else test.levels)
     rows = [["this model", (bits.value, bits.std_error)], ["every pixel on its own", (baseline.value, baseline.std_error)],
             ["noise, all images equally likely", uniform]]  # fmt: skip
     page.table(

@@ -33,13 +33,14 @@ def report_predictor(model: Any, train: Any, test: Any, history: History, *, see
 
     Raises `UserError` for data without them.
     """
-    given, known = _answers(test), _answers(train)
+    regresses = getattr(model, "head", "classify") == "regress"
+    given, known = _answers(test, regresses), _answers(train, regresses)
     if given is None or known is None:
         raise UserError("expected data with labels to report on a model that predicts them, got none; load series with label=, a table "
                         "with given=")  # fmt: skip
     index = some_rows(test, most_rows, seed)
     what = "series" if isinstance(test, Series) else "images" if isinstance(test, Images) else "rows"
-    if getattr(model, "head", "classify") == "regress":
+    if regresses:
         return _report_numbers(model, known, test, index, given[index].cpu(), history, minutes,
                                Report(title or type(model).__name__, expected=expected,
                                       subtitle=f"{len(train):,} training and {len(test):,} test {what}"))  # fmt: skip
@@ -76,8 +77,10 @@ def report_predictor(model: Any, train: Any, test: Any, history: History, *, see
     return page
 
 
-def _answers(data: Any) -> Tensor | None:
-    """What is to be predicted: labels, or the columns a table is given."""
+def _answers(data: Any, numbers: bool) -> Tensor | None:
+    """What is to be predicted: labels, the targets of series, or the columns a table is given."""
+    if numbers and isinstance(data, Series) and data.targets is not None:
+        return data.targets
     return data.condition if isinstance(data, Table) else data.labels
 
 

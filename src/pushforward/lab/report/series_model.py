@@ -176,12 +176,11 @@ def axis_label(name: str, unit: str, from_zero: bool = False) -> str:
 
 
 def _without(batch: SeriesBatch, hidden: Tensor) -> SeriesBatch:
-    return SeriesBatch(batch.t, torch.where(hidden, 0.0, batch.x), batch.observed & ~hidden, batch.labels)
+    return SeriesBatch(batch.t, torch.where(hidden, 0.0, batch.x), batch.observed & ~hidden)
 
 
 def _rows(batch: SeriesBatch, index: Any) -> SeriesBatch:
-    labels = None if batch.labels is None else batch.labels[index]
-    return SeriesBatch(batch.t[index], batch.x[index], batch.observed[index], labels)
+    return SeriesBatch(batch.t[index], batch.x[index], batch.observed[index])
 
 
 def _root(square: Estimate) -> Estimate:
