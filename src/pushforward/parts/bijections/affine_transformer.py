@@ -1,7 +1,7 @@
 """The affine elementwise map of RealNVP: x = z exp(s) + t (Dinh et al. 2017, https://arxiv.org/abs/1605.08803)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -48,21 +48,47 @@ class AffineTransformer:
         """z and log dz/dx = -s."""
         return _apply(x, parameters, self.limit, True)
 
+    def evaluate(self, value: Tensor, parameters: Tensor, inverse: bool) -> tuple[Tensor, ...]:
+        """As `Pulled` wants it (see `conditioned.py`)."""
+        found = _affine(value, parameters, self.limit, inverse)
+        return found if inverse else (*found, value)
 
-def _apply(value: Tensor, parameters: Tensor, limit: float, inverse: bool) -> tuple[Tensor, Tensor]:
+    def pull(self, bar: Tensor, log_bar: Tensor, kept: Sequence[Tensor], inverse: bool) -> tuple[Tensor, Tensor]:
+        """Gradients of the value and of the parameters."""
+        return _gradient(bar, log_bar, kept, self.limit, inverse)
+
+
+def _apply(value: Tensor, parameters: Tensor, limit: float, inverse: bool) -> Any:
     # Half of the time of a sequential draw was spent on graphs that nobody wanted.
     run = _Affine.apply if torch.is_grad_enabled() else _affine
     return run(value, parameters, limit, inverse)[:2]
 
 
-def _affine(value: Tensor, parameters: Tensor, limit: float, inverse: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The map, its log derivative, and what the gradient reads: its slope and tanh(a / limit)."""
+def _affine(value: Tensor, parameters: Tensor, limit: float, inverse: bool) -> tuple[Tensor, ...]:
+    """The map, its log derivative, and what the gradient reads: its slope, tanh(a / limit), and of the inverse x - t."""
     t, a = parameters[0], parameters[1]
     turn = a if limit == math.inf else torch.tanh(a * (1 / limit))
     scale = 1.0 if limit == math.inf else limit
     log_slope = turn * (-scale if inverse else scale)
     slope = log_slope.exp()
-    return (value - t) * slope if inverse else torch.addcmul(t, value, slope), log_slope, slope, turn
+    if inverse:
+        gap = value - t
+        return gap * slope, log_slope, slope, turn, gap
+    return torch.addcmul(t, value, slope), log_slope, slope, turn
+
+
+def _gradient(
+    bar: Tensor, log_bar: Tensor, kept: Sequence[Tensor], limit: float, inverse: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the value and of the parameters; `kept` ends with what the slope multiplies."""
+    slope, turn, scaled = kept
+    value_bar = bar * slope
+    # By the log of the slope, which is s, or -s in the inverse.
+    s_bar = torch.addcmul(log_bar, value_bar, scaled)
+    s_bar = s_bar.neg_() if inverse else s_bar
+    if limit != math.inf:
+        s_bar = torch.addcmul(s_bar, s_bar * turn, turn, value=-1)
+    return value_bar, torch.stack([-value_bar if inverse else bar, s_bar])
 
 
 class _Affine(torch.autograd.Function):
@@ -76,46 +102,27 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.limit, ctx.inverse = inputs[2:]
-        ctx.save_for_backward(*inputs[:2], output[0], *output[2:])
+        ctx.limit, ctx.inverse, ctx.extra = *inputs[2:], len(output) - 2
+        ctx.save_for_backward(*inputs[:2], *output[2:])
         ctx.save_for_forward(*inputs[:2])
         ctx.mark_non_differentiable(*output[2:])
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, out_bar: Tensor | None, log_bar: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-        value, parameters, out, slope, turn = ctx.saved_tensors
-        given = out_bar if out_bar is not None else log_bar
-        if given is None:
+    def backward(ctx: Any, bar: Tensor | None, log_bar: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        value, parameters, *kept = ctx.saved_tensors
+        if bar is None and log_bar is None:
             return None, None, None, None
+        bar, log_bar = (torch.zeros_like(value) if given is None else given for given in (bar, log_bar))
         if torch.is_grad_enabled():
-            bars = tuple(torch.zeros_like(given) if bar is None else bar for bar in (out_bar, log_bar))
-            return *torch.func.vjp(_pair(ctx), value, parameters)[1](bars), None, None
-        value_bar = None if out_bar is None else out_bar * slope
-        # By s, of the map as written, x = z exp(s) + t: x is z exp(s) away from t; its inverse z is -z away from 0.
-        if out_bar is None or value_bar is None:
-            s_bar = given
-        else:
-            s_bar = out_bar * out if ctx.inverse else value_bar * value
-            s_bar = s_bar if log_bar is None else s_bar.add_(log_bar)
-        s_bar = -s_bar if ctx.inverse else s_bar
-        parameters_bar = torch.empty_like(parameters)
-        if out_bar is None or value_bar is None:
-            parameters_bar[0] = 0
-        elif ctx.inverse:
-            torch.neg(value_bar, out=parameters_bar[0])
-        else:
-            parameters_bar[0] = out_bar
-        if ctx.limit == math.inf:
-            parameters_bar[1] = s_bar
-        else:
-            torch.addcmul(s_bar, s_bar * turn, turn, value=-1, out=parameters_bar[1])
-        return value_bar, parameters_bar, None, None
+            return *torch.func.vjp(_pair(ctx), value, parameters)[1]((bar, log_bar)), None, None
+        kept = kept if ctx.inverse else [*kept, value]
+        return *_gradient(bar, log_bar, kept, ctx.limit, ctx.inverse), None, None
 
     @staticmethod
     def jvp(ctx: Any, value_dot: Tensor | None, parameters_dot: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-        return *tangents_of(_pair(ctx), ctx.saved_tensors, (value_dot, parameters_dot)), None, None
+        return *tangents_of(_pair(ctx), ctx.saved_tensors, (value_dot, parameters_dot)), *[None] * ctx.extra
 
 
-def _pair(ctx: Any) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _pair(ctx: Any) -> Callable[[Tensor, Tensor], Any]:
     return lambda value, parameters: _affine(value, parameters, ctx.limit, ctx.inverse)[:2]

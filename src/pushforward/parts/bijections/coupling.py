@@ -13,6 +13,7 @@ from pushforward.core.bijection import Bijection
 from pushforward.core.errors import ConfigError
 from pushforward.core.registry import register
 
+from .conditioned import Layout, Pulled, conditioned, relu_network
 from .elementwise import ElementwiseTransformer, parameters_of, require_widths
 
 
@@ -50,6 +51,7 @@ class Coupling(Bijection):
         self.condition_shape = Size((width,)) if width else None
         self.inverse_kind = "iterative" if hasattr(transformer, "solved") else "exact"
         self.transformer, self.conditioner = transformer, conditioner
+        self.pulled = transformer if isinstance(transformer, Pulled) else None
         self.passing, self.mapped = passing, mapped
         self.parted = nn.Buffer(torch.tensor(passing + mapped), persistent=False)
         self.order = nn.Buffer(self.parted.argsort(), persistent=False)
@@ -61,8 +63,17 @@ class Coupling(Bijection):
         return self._map(x, condition, inverse=True)
 
     def _map(self, value: Tensor, condition: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
+        if self.pulled is not None and self._fits(condition):
+            network = relu_network(self.conditioner)
+            if network is not None:
+                layout = Layout(len(self.passing), self.parted, self.order)
+                return conditioned(value, condition, self.pulled, inverse, layout, network)
         # One row of memory a feature: picking features copies rows, and the next coupling finds them so.
         a, b = value.T.index_select(0, self.parted).split([len(self.passing), len(self.mapped)])
         parameters = parameters_of(self.conditioner, a.T, condition, self.transformer.size)
         b, log_derivative = (self.transformer.inverse if inverse else self.transformer.forward)(b, parameters)
         return torch.cat([a, b]).index_select(0, self.order).T, log_derivative.sum(0)
+
+    def _fits(self, condition: Tensor | None) -> bool:
+        """Whether there is a condition where one is wanted; the network itself says what is wrong otherwise."""
+        return (condition is None) == (self.condition_shape is None)

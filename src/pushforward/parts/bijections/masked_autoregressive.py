@@ -18,6 +18,7 @@ from pushforward.parts.nn.column_walk import Walk
 from pushforward.parts.nn.masked_mlp import MaskedMLP
 from pushforward.parts.numerics import fixed_point
 
+from .conditioned import Pulled, conditioned, relu_network
 from .elementwise import ElementwiseTransformer, require_widths
 
 Solve = Literal["columns", "jacobi"]
@@ -58,8 +59,13 @@ class MaskedAutoregressive(Bijection):
         self.condition_shape = Size((width,)) if width else None
         self.inverse_kind = "iterative" if hasattr(transformer, "solved") else "exact"
         self.transformer, self.conditioner, self.solve = transformer, conditioner, solve
+        self.pulled = transformer if isinstance(transformer, Pulled) else None
 
     def _inverse(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self.pulled is not None and (condition is None) == (self.condition_shape is None):
+            network = relu_network(self.conditioner)
+            if network is not None:
+                return conditioned(x, condition, self.pulled, True, None, network)
         z, log_derivative = self.transformer.inverse(x.T, self._network(x, condition))
         return z.T, log_derivative.sum(0)
 

@@ -1,5 +1,7 @@
 """The elementwise map of neural spline flows (Durkan et al. 2019, https://arxiv.org/abs/1906.04032)."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from pushforward.core.errors import ConfigError
 from pushforward.core.registry import register
 
-from .rational_quadratic import LEAST_SHARE, Spline, spline
+from .rational_quadratic import LEAST_SHARE, Spline, gradient, spline
 
 
 @register
@@ -53,3 +55,14 @@ class RationalQuadraticTransformer:
         apply = Spline.apply if torch.is_grad_enabled() else spline
         out, log_derivative = apply(value.reshape(-1), flat, self.bins, self.bound, solve)[:2]
         return out.reshape(value.shape), log_derivative.reshape(value.shape)
+
+    def evaluate(self, value: Tensor, parameters: Tensor, inverse: bool) -> tuple[Tensor, ...]:
+        """As `Pulled` wants it (see `conditioned.py`)."""
+        flat = parameters.reshape(self.size, value.numel())
+        out, log_derivative, *kept = spline(value.reshape(-1), flat, self.bins, self.bound, not inverse)
+        return out.reshape(value.shape), log_derivative.reshape(value.shape), *kept
+
+    def pull(self, bar: Tensor, log_bar: Tensor, kept: Sequence[Tensor], inverse: bool) -> tuple[Tensor, Tensor]:
+        """Gradients of the value and of the parameters."""
+        found = gradient(bar.reshape(-1), log_bar.reshape(-1), tuple(kept), self.bins, self.bound, not inverse, False)
+        return found[0].reshape(bar.shape), found[1].reshape(self.size, *bar.shape)

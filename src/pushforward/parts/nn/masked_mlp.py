@@ -82,11 +82,18 @@ class MaskedMLP(nn.Module):
         """The layers, from input to output."""
         return [layer for layer in self.layers if isinstance(layer, MaskedLinear)]
 
+    def relu_parameters(self, dropout: bool = True) -> tuple[list[Tensor], list[Tensor]] | None:
+        """Weights, masked, and biases where this is `relu_layers` of them now; None where it is not, as of `MLP`."""
+        if self.activation is not torch.relu or (dropout and self.training and self.dropout):
+            return None
+        layers = self.linears()
+        return [layer.masked() for layer in layers], [layer.bias for layer in layers]
+
     def _run(self, x: Tensor, condition: Tensor | None, columns: bool, dropout: bool) -> Tensor:
         h, layers = join_condition(x, condition, self.inputs, self.condition), self.linears()
         left_out = self.dropout if dropout and self.training else 0.0
-        if self.activation is torch.relu and not left_out:
-            return relu_layers(h, [layer.masked() for layer in layers], [layer.bias for layer in layers], columns)
+        if (plain := self.relu_parameters(dropout)) is not None:
+            return relu_layers(h, *plain, columns)
         for layer in layers[:-1]:
             h = self.activation(layer(h))
             if left_out:

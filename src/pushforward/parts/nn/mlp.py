@@ -64,11 +64,17 @@ class MLP(nn.Module):
         """
         return self._run(x, condition, columns=True)
 
+    def relu_parameters(self) -> tuple[list[Tensor], list[Tensor]] | None:
+        """Weights and biases where this is `relu_layers` of them now; None with another activation, or dropout at work."""
+        if self.activation is not torch.relu or self.head.linear is None or (self.training and self.dropout):
+            return None
+        layers = [*self.hidden, self.head.linear]
+        return [layer.weight for layer in layers], [layer.bias for layer in layers]
+
     def _run(self, x: Tensor, condition: Tensor | None, columns: bool) -> Tensor:
         h = join_condition(x, condition, self.inputs, self.condition)
-        if self.activation is torch.relu and self.head.linear is not None and not (self.training and self.dropout):
-            layers = [*self.hidden, self.head.linear]
-            return relu_layers(h, [layer.weight for layer in layers], [layer.bias for layer in layers], columns)
+        if (plain := self.relu_parameters()) is not None:
+            return relu_layers(h, *plain, columns)
         for layer in self.hidden:
             h = self.activation(layer(h))
             if self.training and self.dropout:

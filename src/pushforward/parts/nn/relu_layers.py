@@ -25,12 +25,42 @@ def relu_layers(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], 
     return run(len(weights), columns, x, *weights, *biases)[0]
 
 
-def _plain(count: int, columns: bool, x: Tensor, *parameters: Tensor) -> Tensor:
+def plain(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], columns: bool) -> Tensor:
     """The same in single operations, which autograd can differentiate again."""
-    weights, biases = parameters[:count], parameters[count:]
     for w, b in zip(weights[:-1], biases[:-1]):
         x = torch.relu(torch.addmm(b, x, w.T))
     return torch.addmm(biases[-1][:, None], weights[-1], x.T) if columns else torch.addmm(biases[-1], x, weights[-1].T)
+
+
+def evaluate(
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], columns: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """The output, and the hidden layers that `gradient` reads."""
+    hidden = []
+    for w, b in zip(weights[:-1], biases[:-1]):
+        x = torch.addmm(b, x, w.T).relu_()
+        hidden.append(x)
+    last = torch.addmm(biases[-1][:, None], weights[-1], x.T) if columns else torch.addmm(biases[-1], x, weights[-1].T)
+    return last, hidden
+
+
+def gradient(g: Tensor, x: Tensor, hidden: Sequence[Tensor], weights: Sequence[Tensor],
+             wanted: Sequence[bool]) -> list[Tensor | None]:  # fmt: skip
+    """Gradients of x, of every weight and of every bias, where `wanted`, from that of the output, `(n, outputs)`."""
+    count, layers = len(weights), [x, *hidden]
+    found: list[Tensor | None] = [None] * (1 + 2 * count)
+    for i in range(count - 1, -1, -1):
+        if wanted[1 + i]:
+            found[1 + i] = (layers[i].T @ g).T if layers[i].shape[1] < FEW else g.T @ layers[i]
+        if wanted[1 + count + i]:
+            found[1 + count + i] = g.sum(0)
+        if i:
+            g = g @ weights[i]
+            # In place: `g` is ours alone, and hidden units are positive exactly where their gradient passes.
+            torch.ops.aten.threshold_backward.grad_input(g, hidden[i - 1], 0, grad_input=g)
+        elif wanted[0]:
+            found[0] = (weights[0].T @ g.T).T if weights[0].shape[1] < FEW else g @ weights[0]
+    return found
 
 
 class _ReluLayers(torch.autograd.Function):
@@ -40,14 +70,7 @@ class _ReluLayers(torch.autograd.Function):
 
     @staticmethod
     def forward(count: int, columns: bool, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-        weights, biases = parameters[:count], parameters[count:]
-        hidden = []
-        for w, b in zip(weights[:-1], biases[:-1]):
-            x = torch.addmm(b, x, w.T).relu_()
-            hidden.append(x)
-        last = (
-            torch.addmm(biases[-1][:, None], weights[-1], x.T) if columns else torch.addmm(biases[-1], x, weights[-1].T)
-        )
+        last, hidden = evaluate(x, parameters[:count], parameters[count:], columns)
         return last, *hidden
 
     @staticmethod
@@ -59,33 +82,21 @@ class _ReluLayers(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, bar: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         count = ctx.count
-        if gradient is None:
+        if bar is None:
             return (None,) * (3 + 2 * count)
         inputs, hidden = ctx.saved_tensors[: 1 + 2 * count], ctx.saved_tensors[1 + 2 * count :]
         if torch.is_grad_enabled():
-            pull = torch.func.vjp(lambda *given: _plain(count, ctx.columns, *given), *inputs)[1]
-            return None, None, *pull(gradient)
-        x, weights = inputs[0], inputs[1 : 1 + count]
-        layers = [x, *hidden]
-        by_weight: list[Tensor | None] = [None] * count
-        by_bias: list[Tensor | None] = [None] * count
-        g = gradient.T if ctx.columns else gradient
-        for i in range(count - 1, -1, -1):
-            if ctx.needs_input_grad[3 + i]:
-                by_weight[i] = (layers[i].T @ g).T if layers[i].shape[1] < FEW else g.T @ layers[i]
-            if ctx.needs_input_grad[3 + count + i]:
-                by_bias[i] = g.sum(0)
-            if i:
-                g = g @ weights[i]
-                # In place: `g` is ours alone, and hidden units are positive exactly where their gradient passes.
-                torch.ops.aten.threshold_backward.grad_input(g, hidden[i - 1], 0, grad_input=g)
-            elif ctx.needs_input_grad[2]:
-                g = (weights[0].T @ g.T).T if weights[0].shape[1] < FEW else g @ weights[0]
-        return None, None, g if ctx.needs_input_grad[2] else None, *by_weight, *by_bias
+            return None, None, *torch.func.vjp(_whole(ctx), *inputs)[1]((bar,))
+        g = bar.T if ctx.columns else bar
+        return None, None, *gradient(g, inputs[0], hidden, inputs[1 : 1 + count], ctx.needs_input_grad[2:])
 
     @staticmethod
     def jvp(ctx: Any, *dots: Any) -> tuple[Tensor | None, ...]:
-        pushed = tangents_of(lambda *given: (_plain(ctx.count, ctx.columns, *given),), ctx.saved_tensors, dots[2:])
-        return *pushed, *[None] * (ctx.count - 1)
+        return *tangents_of(_whole(ctx), ctx.saved_tensors, dots[2:]), *[None] * (ctx.count - 1)
+
+
+def _whole(ctx: Any) -> Any:
+    count, columns = ctx.count, ctx.columns
+    return lambda x, *parameters: (plain(x, parameters[:count], parameters[count:], columns),)
