@@ -2,6 +2,7 @@
 
 40 training and 40 test series of 100 instants and 6 channels, the official split (Bagnall et al. 2018,
 https://arxiv.org/abs/1811.00075). A series of the test set is 2.5 % of the accuracy.
+With `--set dropped=0.3`, 0.5 and 0.7: 90.0, 92.5 and 82.5 % (seed 0, one minute).
 """
 
 from .recipe import Expected, Recipe

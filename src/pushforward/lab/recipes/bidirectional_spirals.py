@@ -2,10 +2,11 @@
 
 Chen et al. 2018, https://arxiv.org/abs/1806.07366, section 5.1 and table 2: RMSE 0.1642, 0.1502 and 0.1346 with 30, 50 and 100 points
 given. Those are of times beyond the training range, on other draws of the same family, in the units of the spirals and not of their spread;
-the report's figures are in standard deviations, of observations with noise, which alone is 0.12 of them.
+the report's figures are in standard deviations, of observations with noise, which alone is 0.12 of them. `examples/spiral_errors.py`
+measures in their units: after 2,000 steps, six minutes on one thread, 1.17, 0.91 and 0.78 where all points are given.
 """
 
-from .recipe import Recipe
+from .recipe import Expected, Recipe
 
 RECIPE = Recipe(
     name="bidirectional_spirals",
@@ -16,4 +17,5 @@ RECIPE = Recipe(
     paper="https://arxiv.org/abs/1806.07366",
     options={"latent": 4, "encoder_width": 32},
     settings={"batch_size": 64, "learning_rate": 1e-2, "patience": 0},
+    expected=(Expected("interpolation RMSE", 0.33, 0.13), Expected("extrapolation RMSE", 0.9, 0.35)),
 )

@@ -1,6 +1,8 @@
 """Neural CDE on ItalyPowerDemand: winter or summer, from one day's demand by the hour (needs PUSHFORWARD_DATA).
 
 67 training and 1,029 test series, the official split (Dau et al. 2018, https://arxiv.org/abs/1810.07758).
+With `--set dropped=0.3`, 0.5 and 0.7: 74.7, 81.9 and 51.6 % (seed 0, one minute), where a logistic regression has 94.3, 89.7 and 77.5:
+so few gappy series are learned by heart, see the page of the neural CDE.
 """
 
 from .recipe import Expected, Recipe

@@ -32,3 +32,4 @@ class Recipe:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the training loop
     data_options: Mapping[str, Any] = field(default_factory=dict)
     expected: tuple[Expected, ...] = ()
+    guidance: float = 1.0  # weight of the classifier-free guidance that the report draws with; 1 is none

@@ -26,6 +26,7 @@ DATA_OPTIONS: Mapping[str, Any] = {
     "series": str | None,
     "channel": str | None,
     "value": str | None,
+    "dropped": float | None,
 }
 
 

@@ -11,8 +11,8 @@ TRAINED = 0.8  # of a record; the rest is the test
 
 
 def is_record(data: Series) -> bool:
-    """Whether there are too few series to divide, so that time is divided instead; labelled series are never cut."""
-    return len(data) < FEWEST_ROWS and data.labels is None
+    """Whether there are too few series to divide, so that time is divided instead; series with labels or targets are never cut."""
+    return len(data) < FEWEST_ROWS and data.labels is None and data.targets is None
 
 
 def window_length(data: Series) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pushforward.core.errors import DataError
+from pushforward.core.errors import ConfigError, DataError
 from pushforward.lab.recipes import RECIPES
 from pushforward.lab.report import report
 from pushforward.lab.training import History, load_with_about, read_history
@@ -40,15 +40,21 @@ class Run:
         torch.manual_seed(self.config.seed)
         title = f"{self.config.model.replace('_', ' ')}: {Path(self.config.data).stem}"
         page = report(self.model, train, test, self.history.records, seed=self.config.seed, title=title,
-                      expected=expectations(self.config.recipe))  # fmt: skip
+                      expected=expectations(self.config), guidance=guidance_of(self.config.recipe))  # fmt: skip
         page.write(self.folder / "report.html")
         return self.folder / "report.html"
 
 
-def expectations(recipe: str | None) -> dict[str, tuple[float, float]]:
-    """The ranges that the recipe says its figures fall in."""
-    expected = RECIPES[recipe].expected if recipe in RECIPES else ()
+def expectations(config: Config) -> dict[str, tuple[float, float]]:
+    """The ranges that the recipe says its figures fall in; none where the run has its data loaded in another way, with gaps say."""
+    recipe = RECIPES.get(config.recipe or "")
+    expected = recipe.expected if recipe and config.data_options == dict(recipe.data_options) else ()
     return {e.name: (e.value - e.tolerance, e.value + e.tolerance) for e in expected}
+
+
+def guidance_of(recipe: str | None) -> float:
+    """The weight of classifier-free guidance that the recipe says its report draws with."""
+    return RECIPES[recipe].guidance if recipe in RECIPES else 1.0
 
 
 def open_run(folder: str | Path, device: str | None = None) -> Run:
@@ -60,9 +66,21 @@ def open_run(folder: str | Path, device: str | None = None) -> Run:
 
 
 def load_data(source: str, options: dict[str, Any]) -> Any:
-    """`pf.data.load` with options that came from JSON."""
+    """`pf.data.load` with options that came from JSON; `dropped` hides that share of the instants of every series.
+
+    Raises `ConfigError` for `dropped` where the data are no series.
+    """
     arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
-    return pf_data.load(source, **arguments)
+    share = arguments.pop("dropped", None)
+    data = pf_data.load(source, **arguments)
+    if share is None:
+        return data
+    if not isinstance(data, pf_data.Series):
+        raise ConfigError(
+            f"expected series to hide instants of, got dropped={share:g} for '{source}', which has none; leave it out"
+        )
+    # Of another seed, or series i of the test part would have the gaps of series i of the training part.
+    return data.dropped(share, seed=1 if arguments.get("part") == "test" else 0)
 
 
 def parts_of(config: Config, data: Any) -> tuple[Any, Any, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from pushforward.core.errors import DataError
 from pushforward.core.process import Process
 from pushforward.lab.metrics import bits_per_dim, nll
+from pushforward.lab.report.common import find_log_z
 from pushforward.parts.data import Images, Series, Table
 
 from .run import Run, load_data
@@ -55,6 +56,7 @@ def score(run: Run, source: str | Path) -> Scores | SeriesScores:
         raise DataError(
             f"expected a model with a density, but {type(model).__name__} predicts functions; use `pushforward report`"
         )
+    find_log_z(model, run.config.seed)
     if getattr(model, "log_prob_kind", "") == "none" and not hasattr(model, "log_prob_estimate"):
         raise DataError(
             f"expected a model with a density, but {type(model).__name__} only draws; use `pushforward sample` or `report`"

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pushforward.core.errors import DataError
 from pushforward.core.process import Process
+from pushforward.core.registry import device_of
 from pushforward.lab.metrics import Estimate
-from pushforward.lab.report.predictor import class_log_probs
+from pushforward.lab.report.predictor import ROWS, class_log_probs
 from pushforward.lab.report.series_model import last_hidden, score_hidden
 from pushforward.parts.data import Series, SeriesBatch, Table
 
@@ -22,7 +23,8 @@ class SeriesScores:
     """One row a series: `values` `(n, columns)` under `names`.
 
     For a forecaster the RMSE of the hidden last third, in standard deviations of each channel, and its log-likelihood in nats a
-    number; for a classifier the log probability of each class and, where the labels are known, whether the answer is right.
+    number; for a classifier the log probability of each class and, where the labels are known, whether the answer is right; for a
+    model of targets what it predicts and, where they are known, the error and the log-likelihood.
     """
 
     values: Tensor
@@ -30,6 +32,14 @@ class SeriesScores:
 
     def summary(self) -> str:
         """The means, in one line."""
+        if "error" in self.names:
+            square = Estimate.of(self.values[:, self.names.index("error")].square())
+            root = square.value**0.5
+            likelihood = Estimate.of(self.values[:, self.names.index("log_prob")])
+            return (f"RMSE {root:.4g} (std error {square.std_error / (2 * root) if root else 0:.2g}), mean log_prob {likelihood.value:.4f} nats "
+                    f"(std error {likelihood.std_error:.4f}), {len(self.values):,} series")  # fmt: skip
+        if "prediction_1" in self.names:
+            return f"{len(self.values):,} series without targets; write the predictions with -o"
         if "rmse" in self.names:
             square = Estimate.of(self.values[:, self.names.index("rmse")].square())
             root = square.value**0.5
@@ -48,6 +58,8 @@ class SeriesScores:
 
 def score_series(model: Any, data: Any, train: Series | None, seed: int) -> SeriesScores:
     """Score the rows of `data`; `train` gives the units of the channels, for a forecaster."""
+    if getattr(model, "head", "") == "regress":
+        return _score_numbers(model, data)
     if not isinstance(model, Process):
         log_p = class_log_probs(model, data, torch.arange(len(data)))
         names = [f"log_prob_{name}" for name in getattr(data, "class_names", None) or range(log_p.shape[1])]
@@ -67,6 +79,24 @@ def score_series(model: Any, data: Any, train: Series | None, seed: int) -> Seri
     known = SeriesBatch(batch.t, torch.where(hidden, 0.0, batch.x), batch.observed & ~hidden)
     score = score_hidden(model, batch, known, hidden, (train or data).units(), seed)
     return SeriesScores(torch.stack([score.square.sqrt(), score.log_prob], 1), ["rmse", "log_prob"])
+
+
+@torch.no_grad()
+def _score_numbers(model: Any, data: Series) -> SeriesScores:
+    """Predicted targets `(n, k)`; beside known ones the root of the mean square error of a row, and its log-likelihood."""
+    device = device_of(model)
+    parts = []
+    for rows in torch.arange(len(data)).split(ROWS):
+        batch = data.take(rows).to(device)
+        prediction = model.predict(batch)
+        columns = [prediction.mean]
+        if batch.targets is not None:
+            error = (prediction.mean - batch.targets).square().mean(1, keepdim=True).sqrt()
+            columns += [error, prediction.log_prob(batch.targets)[:, None]]
+        parts.append(torch.cat(columns, 1).cpu())
+    values = torch.cat(parts).double()
+    names = [f"prediction_{j + 1}" for j in range(model.outputs)]
+    return SeriesScores(values, names + ([] if data.targets is None else ["error", "log_prob"]))
 
 
 def match_channels(data: Any, about: Mapping[str, Any]) -> Series:
