@@ -227,6 +227,10 @@ CASES["distributions"] = {
     "BridgeFlow": lambda: pf.diffusion.BridgeFlow(
         pf.nn.TimeMLP(2, hidden=16, outputs=4), torch.randn(50, 2), sigma=0.5
     ),
+    "BoltzmannMachine": lambda: _stirred(pf.energy.boltzmann_machine(features=3)),
+    "BoltzmannMachine of 22 numbers": lambda: _stirred(
+        pf.energy.BoltzmannMachine(pf.energy.Bits(22), chains=8, sweeps=3), 0.1
+    ),
     "Consistency": lambda: pf.diffusion.consistency(event_shape=2, width=16),
     "Consistency of a teacher": lambda: pf.diffusion.consistency(
         teacher=pf.diffusion.flow_matching(event_shape=2, width=16), event_shape=2, width=16
@@ -234,6 +238,10 @@ CASES["distributions"] = {
     "Dequantised": lambda: pf.distributions.Dequantised(
         pf.distributions.Gaussian(torch.tensor([0.3, -1.0]), torch.tensor([1.5, 0.7])), torch.tensor([1.0, 0.0])
     ),
+    "EnergyModel": lambda: pf.energy.EnergyModel(
+        pf.latent.Units((2,)), pf.nn.MLP(2, 1, hidden=[8]), pf.energy.EnergyTraining("denoising"), buffer=64, steps=10
+    ),
+    "EnergyModel of images": lambda: pf.energy.energy_model(_noise_images(), width=4, sample_steps=3),
     "Flow": lambda: pf.distributions.Flow(
         pf.distributions.Gaussian.standard(3), _mixed_chain(), torch.tensor([1900.0, 3.0]), torch.tensor([50.0, 2.0])
     ),
@@ -269,11 +277,17 @@ CASES["distributions"] = {
     "GaussianMixture, diagonal": lambda: pf.diffusion.exact.GaussianMixture(
         torch.tensor([0.3, 0.7]), torch.tensor([[-1.0, 0.5], [1.0, 0.0]]), torch.tensor([[0.2, 0.4], [0.3, 0.1]])
     ),
+    "JointEnergy": lambda: pf.energy.joint_energy(features=2, classes=3, width=8, sample_steps=5),
     "LatentDiffusion": lambda: pf.latent.latent_diffusion(
         pf.data.Table.of(torch.randn(20, 3) * 5).given("x2"), latents=2, width=16
     ),
     "LatentDiffusion of images": lambda: pf.latent.latent_diffusion(_noise_images(), latents=2, width=8),
     "Logistic": lambda: pf.distributions.Logistic(torch.tensor([0.3, -2.0]), torch.tensor([1.5, 0.2])),
+    "GenerativeAdversarial": lambda: pf.latent.gan(torch.randn(20, 2) * 3, latents=4, hidden=[8]),
+    "GenerativeAdversarial given numbers": lambda: pf.latent.gan(
+        pf.data.Table.of(torch.randn(20, 3)).given("x2"), loss="wasserstein", hidden=[8]
+    ),
+    "GenerativeAdversarial of images": lambda: _stirred(pf.latent.gan(_noise_images(), network="conv", hidden=[4, 8])),
     "HybridModel": lambda: pf.flows.HybridModel(
         pf.distributions.Dequantised(pf.flows.realnvp(features=2, layers=2, hidden=[8]), torch.tensor([1.0, 0.0])),
         pf.nn.MLP(2, 3, hidden=[]),
@@ -293,7 +307,21 @@ CASES["distributions"] = {
     "Regularised": lambda: pf.flows.ffjord(
         features=2, condition=1, hidden=[8], kinetic=0.1, jacobian=0.1, tolerance=1e-7
     ),
+    "RestrictedBoltzmannMachine": lambda: _stirred(pf.energy.rbm(features=5, hidden=3)),
+    "RestrictedBoltzmannMachine, large": lambda: pf.energy.RestrictedBoltzmannMachine(
+        pf.energy.Bits((1, 4, 5)), 17, chains=8, sweeps=3
+    ),
     "Uniform": lambda: pf.distributions.Uniform(torch.tensor([0.0, -3.0]), torch.tensor([1.0, 5.0])),
+    "VariationalAutoencoder": lambda: pf.latent.vae(torch.randn(20, 3) * 5, latents=2, hidden=[8]),
+    "VariationalAutoencoder of grey images": lambda: pf.latent.vae(
+        _noise_images(), latents=3, posterior="planar", network="conv", likelihood="bernoulli", hidden=[4, 8]
+    ),
+    "VariationalAutoencoder of pixels": lambda: pf.latent.vae(
+        _noise_images(), latents=2, posterior="sylvester", flow_layers=2, hidden=[8]
+    ),
+    "VariationalAutoencoder with flows": lambda: pf.latent.vae(
+        torch.randn(20, 2), latents=2, posterior="iaf", prior="flow", flow_layers=1, hidden=[8]
+    ),
     "VariationalDequantised": lambda: pf.distributions.VariationalDequantised(
         pf.distributions.Gaussian(torch.tensor([0.3, -1.0]), torch.tensor([1.5, 0.7])),
         _coupling([False], pf.bijections.AffineTransformer(), condition=2, hidden=[8]),
@@ -361,13 +389,28 @@ def _seen_first() -> pf.diffusion.inverse.Inpaint:
 CASES["kernels"] = {
     "Ancestral": lambda: pf.diffusion.samplers.Ancestral(steps=10, spacing="time"),
     "AnnealedLangevin": lambda: pf.diffusion.samplers.AnnealedLangevin(each=2, levels=5),
+    "BlockGibbs": lambda: pf.energy.BlockGibbs(pf.energy.rbm(features=5, hidden=3)),
     "DDIM": lambda: pf.diffusion.samplers.DDIM(steps=10, eta=0.5),
     "DPS": lambda: pf.diffusion.inverse.DPS(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10, step_size=0.5),
+    "HMC": lambda: pf.inference.HMC(pf.distributions.Gaussian.standard(2), 0.5, steps=4, inverse_mass=[1.0, 2.0]),
     "Langevin": lambda: pf.inference.Langevin(pf.distributions.Gaussian.standard(2), step_size=0.1),
+    "MALA": lambda: pf.inference.MALA(pf.distributions.Gaussian.standard(2), 0.3),
+    "NUTS": lambda: pf.inference.NUTS(pf.distributions.Gaussian.standard(2), 0.5, max_depth=5),
+    "ParallelTempering": lambda: pf.inference.ParallelTempering(
+        pf.inference.MALA(pf.distributions.Gaussian.standard(2), 0.3), [1.0, 2.0, 4.0]
+    ),
     "ProbabilityFlow": lambda: pf.diffusion.samplers.ProbabilityFlow(steps=5, solver=pf.diffeq.RK4()),
     "Projection": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10),
     "RePaint": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.zeros(1, 2), 0.1, steps=5, resamplings=3),
     "ScoreLangevin": lambda: pf.diffusion.ScoreLangevin(pf.nn.MLP(2, 2, hidden=[8]), step_size=0.1),
+    "SpinGibbs": lambda: pf.energy.SpinGibbs(pf.energy.boltzmann_machine(features=3)),
+    "StochasticGradientLangevin": lambda: pf.inference.StochasticGradientLangevin(
+        pf.distributions.Gaussian.standard(2),
+        lambda x, rows: -(rows - x[:, None]).square().sum(2) / 2,
+        torch.zeros(5, 2),
+        0.01,
+        batch_size=2,
+    ),
 }
 
 

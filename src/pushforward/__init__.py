@@ -24,6 +24,7 @@ _MODULES = {
     "paths": "parts.paths",
     "diffusion": "models.diffusion",
     "dynamics": "models.dynamics",
+    "energy": "models.energy",
     "flows": "models.flows",
     "inference": "models.inference",
     "latent": "models.latent",
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from .lab import metrics, plots, recipes, training
     from .lab.report import report
     from .lab.training import fit, load, save
-    from .models import diffusion, dynamics, flows, inference, latent, processes
+    from .models import diffusion, dynamics, energy, flows, inference, latent, processes
     from .parts import bijections, data, diffeq, distributions, nn, numerics, paths
     from .parts.distributions import Flow
 

@@ -184,3 +184,51 @@ def test_the_state_may_be_a_tree():
     )
     torch.testing.assert_close(found.event_t, tensor([math.sqrt(2), 1 + math.sqrt(5)]), rtol=0, atol=1e-9)
     assert found.last_y["x"].shape == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["Dopri5", "Kvaerno5"])
+def test_crossings_that_do_not_end_the_solve_are_all_noted(name):
+    """sin(t + phase) is zero at the multiples of pi; samples have as many crossings as their phase gives them."""
+    phase = tensor([0.3, 0.3 + math.pi / 2, -0.3])
+    y0 = torch.stack([phase.sin(), phase.cos()], -1)
+    options = {"solver": SOLVERS[name](), "rtol": 1e-8, "atol": 1e-8}
+    for end, direction in ((9.0, 0), (9.0, 1), (-9.0, 0)):
+        found = solve(turn, y0, [0.0, end], event=Event(height, direction, terminal=False), **options)
+        plain = solve(turn, y0, [0.0, end], **options)
+        assert torch.equal(found.last_y, plain.last_y)
+        assert found.status.eq(Status.SUCCESS).all()
+        for i in range(3):
+            times = [k * math.pi - float(phase[i]) for k in range(-6, 7)]
+            wanted = [
+                t
+                for k, t in zip(range(-6, 7), times)
+                if 0 < t * math.copysign(1, end) < 9 and (not direction or k % 2 == 0)
+            ]
+            wanted.sort(key=abs)
+            own = found.event_t[i][found.event_t[i].isfinite()]
+            torch.testing.assert_close(own, tensor(wanted), rtol=0, atol=1e-6)
+            assert found.event_t[i, len(wanted) :].eq(math.copysign(math.inf, end)).all()
+            torch.testing.assert_close(found.event_y[: len(wanted), i, 0], torch.zeros_like(own), rtol=0, atol=1e-6)
+    none = solve(turn, y0, [0.0, 1.0], event=Event(lambda t, y: y[:, 0] - 2, terminal=False), **options)
+    assert none.event_t.shape == (3, 0)
+    assert none.event_y.shape == (0, 3, 2)
+
+
+def test_every_crossing_has_the_gradient_of_its_closed_form():
+    """A sin(t + phase) = level with A and phase of the start: at asin(level / A) - phase and pi - asin(level / A) - phase, plus 2 pi k."""
+    y0, level = tensor([[0.0, 1.0], [0.1, 1.2]]).requires_grad_(), tensor([-0.4, 0.2]).requires_grad_()
+    found = solve(turn, y0, [0.0, 7.0], event=Event(lambda t, y: y[:, 0] - level, terminal=False), **TIGHT)
+    angle, phase = (level / y0.norm(dim=1)).asin(), torch.atan2(y0[:, 0], y0[:, 1])
+    up, down = angle - phase, math.pi - angle - phase
+    wanted = torch.stack([down[0], up[0] + 2 * math.pi, up[1], down[1], up[1] + 2 * math.pi])
+    assert found.event_t is not None
+    own = found.event_t[found.event_t.isfinite()]
+    assert found.event_t.isfinite().sum(1).tolist() == [2, 3]
+    speed = found.event_y.transpose(0, 1)[found.event_t.isfinite()][:, 1]
+    rows = torch.tensor([0, 0, 1, 1, 1])
+    by_hand = y0.norm(dim=1)[rows] * (wanted + phase[rows]).cos()
+    for ours, theirs in ((own, wanted), (speed, by_hand)):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8)
+        for i in range(5):
+            gradients = (torch.autograd.grad(side[i], (y0, level), retain_graph=True) for side in (ours, theirs))
+            torch.testing.assert_close(*gradients, rtol=0, atol=1e-7)

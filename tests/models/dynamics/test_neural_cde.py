@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy import stats
 
 import pushforward as pf
 from pushforward.core.errors import ConfigError, DataError, ShapeError
@@ -125,3 +126,43 @@ def test_what_it_refuses():
         model.predict(data.take([0]))
     with pytest.raises(DataError, match="labels"):
         model.objective(model, data.unlabelled().take([0]), RowGenerator(0, 1))
+
+
+def test_targets_follow_their_rows_and_are_what_a_regression_learns():
+    data = spirals(16)
+    y = torch.stack([torch.arange(16.0), -torch.arange(16.0) / 7], 1)
+    numbers = Series.of(data.t, data.x, targets=y)
+    assert torch.equal(numbers.rows([3, 5]).targets, y[[3, 5]])
+    assert torch.equal(numbers.dropped(0.5).compact().targets, y)
+    assert sorted(torch.cat([part.targets for part in numbers.split((0.5, 0.5))])[:, 0].tolist()) == y[:, 0].tolist()
+    assert numbers.windows(6, 6).targets[:4].tolist() == y[[0, 0, 1, 1]].tolist()
+    assert numbers.unlabelled().targets is None
+    model = pf.dynamics.neural_cde(numbers)
+    assert model.head == "regress"
+    batch = numbers.take(torch.arange(16))
+    prediction = model.predict(batch)
+    loss = model.objective(model, batch, RowGenerator(0, 16)).value
+    by_scipy = (
+        stats.norm.logpdf(y, prediction.base_dist.loc.detach(), prediction.base_dist.scale.detach()).sum(1).mean()
+    )
+    assert float(loss) == pytest.approx(-by_scipy, rel=1e-5)
+    torch.testing.assert_close(model.y_loc, y.mean(0))
+    assert pf.dynamics.neural_cde(data).head == "classify"
+    with pytest.raises(DataError, match="labels, or numbers as targets"):
+        pf.dynamics.neural_cde(numbers, head="classify")
+    with pytest.raises(DataError, match="targets"):
+        pf.dynamics.neural_cde(data.unlabelled(), head="regress")
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (torch.zeros(3), "a row of numbers"),
+        (torch.zeros(16, 0), "a row of numbers"),
+        ([[1.0]] * 15 + [[float("nan")]], "finite targets"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(targets, message):
+    data = spirals(16)
+    with pytest.raises(DataError, match=message):
+        Series.of(data.t, data.x, targets=targets)

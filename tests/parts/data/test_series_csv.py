@@ -36,6 +36,16 @@ def test_many_series_in_one_file_in_any_interleaving(tmp_path):
     assert series.labels.tolist() == [0, 1]
 
 
+def test_labels_with_decimals_are_targets_and_whole_ones_are_classes(tmp_path):
+    text = "id,t,x,y\n1,0,1,{}\n1,1,2,{}\n2,0,3,2\n2,1,4,2\n"
+    series = load(written(tmp_path, text.format(0.25, 0.25)), time="t", series="id", label="y")
+    assert series.targets.tolist() == [[0.25], [2.0]]
+    assert series.labels is None
+    classes = load(written(tmp_path, text.format("7.0", "7.0")), time="t", series="id", label="y")
+    assert classes.targets is None
+    assert classes.labels.tolist() == [1, 0]
+
+
 def test_channels_below_one_another(tmp_path):
     text = "stay,hour,what,number\n1,3,pulse,80\n1,0,pulse,70\n1,0,temperature,37.5\n2,1,temperature,\n2,1,pulse,90\n"
     series = load(written(tmp_path, text), time="hour", series="stay", channel="what", value="number")

@@ -48,7 +48,8 @@ def test_time_stamps_of_channels_are_put_together(tmp_path):
         (HEADER + "1,2\n", "colon and the class"),
         (HEADER + "1,x:up\n", "got 'x' in toy.ts, line 6"),
         (HEADER + "1,2:up\n1,2:3,4:up\n", "1 channels in every series, got 2"),
-        ("@targetLabel true\n@data\n1,2:0.5\n", "targetLabel"),
+        ("@targetLabel true\n@data\n1,2:0.5\n1,2:?\n", "finite number to predict .* line 4"),
+        ("@targetLabel true\n@data\n1,2\n", "the class or target"),
         ("@timeStamps true\n@data\n1,2\n", "pairs"),
         ("@timeStamps true\n@data\n(1,2),(1,3)\n", "a time twice"),
     ],
@@ -56,6 +57,13 @@ def test_time_stamps_of_channels_are_put_together(tmp_path):
 def test_sentences(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         load(written(tmp_path, text))
+
+
+def test_numbers_to_predict(tmp_path):
+    series = load(written(tmp_path, "@targetLabel true\n@data\n1,2,3:0.5\n4,5:-2e1\n"))
+    assert series.targets.tolist() == [[0.5], [-20.0]]
+    assert series.labels is None
+    assert series.lengths.tolist() == [3, 2]
 
 
 @local

@@ -15,8 +15,10 @@ from pushforward.parts.diffeq import (
     Dopri5,
     Euler,
     Heun,
+    Kvaerno5,
     ODETerm,
     SolveError,
+    Status,
     march,
     solve,
 )
@@ -212,3 +214,66 @@ def test_too_few_steps_raise_one_sentence():
         SolveError, match=r"all 2 samples .* got 2 that did not \(2 MAX_STEPS; .* raise max_steps .* throw=False"
     ):
         solve(decay, torch.ones(2, 1), [0.0, 100.0], max_steps=3)
+
+
+WAYS = {
+    "adaptive": {},
+    "stiff": {"solver": Kvaerno5()},
+    "steps": {"solver": Euler(), "step_size": 0.1},
+    "adjoint": {"gradient": "adjoint"},
+    "checkpointed": {"gradient": "checkpointed"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_field_that_is_not_finite_from_the_start_is_told_and_spoils_no_other_sample(way):
+    y0 = torch.tensor([[1.0], [-1.0]])
+    found = solve(lambda t, y: y.log(), y0, [0.0, 1.0], throw=False, **WAYS[way])
+    alone = solve(lambda t, y: y.log(), y0[:1], [0.0, 1.0], **WAYS[way])
+    assert found.status.tolist() == [Status.SUCCESS, Status.NON_FINITE]
+    assert found.last_t.tolist() == [1.0, 0.0]
+    assert found.y[:, 1].tolist() == [[-1.0], [-1.0]]
+    assert torch.equal(found.y[:, 0], alone.y[:, 0])
+    with pytest.raises(
+        SolveError, match=r"got 1 that did not \(1 NON_FINITE; the first is sample 1, good until t = 0 of 0 to 1\)"
+    ):
+        solve(lambda t, y: y.log(), y0, [0.0, 1.0], **WAYS[way])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_start_that_is_not_finite_is_no_success(way):
+    found = solve(decay, torch.tensor([[1.0], [float("nan")]]), [0.0, 1.0], throw=False, **WAYS[way])
+    assert found.status.tolist() == [Status.SUCCESS, Status.NON_FINITE]
+    assert found.y[:, 0].isfinite().all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("t", [[1.0, 1.0], [1.0, 1.0, 1.0]])
+def test_a_solve_of_no_length_gives_the_start_and_its_gradient(way, t):
+    y0 = torch.tensor([[2.0], [3.0]], requires_grad=True)
+    found = solve(decay, y0, t, **WAYS[way])
+    assert torch.equal(found.y, y0.expand(len(t), 2, 1))
+    assert found.last_t.tolist() == [1.0, 1.0]
+    (gradient,) = torch.autograd.grad(found.last_y.sum(), y0)
+    assert torch.equal(gradient, torch.ones_like(y0))
+
+
+def test_a_solution_that_leaves_for_infinity_says_when():
+    """y' = y^2 from 1 is 1 / (1 - t)."""
+    found = solve(lambda t, y: y**2, torch.ones(1, 1, dtype=torch.float64), [0.0, 0.5, 2.0], throw=False)
+    assert found.status.tolist() in ([Status.STEP_UNDERFLOW], [Status.NON_FINITE])
+    assert float(found.last_t) == pytest.approx(1.0, abs=1e-4)
+    assert float(found.y[1]) == pytest.approx(2.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_state_without_numbers_stays_one(way):
+    found = solve(decay, torch.ones(2, 0), [0.0, 1.0], **WAYS[way])
+    assert found.y.shape == (2, 2, 0)
+    assert found.status.tolist() == [Status.SUCCESS] * 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_times_is_one_sentence(way):
+    with pytest.raises(ShapeError, match=r"T >= 2, got \(0,\)"):
+        solve(decay, torch.ones(2, 1), [], **WAYS[way])

@@ -33,7 +33,7 @@ SMALLEST_SCALE = 1e-3  # of a regression's Normal, in units of the standardised 
 
 @register
 class NeuralCDE(nn.Module):
-    """p(label | series), or p(y | series) for numbers y; series may be ragged, irregular and gappy.
+    """p(label | series), or p(y | series) for numbers y, the targets; series may be ragged, irregular and gappy.
 
     The path has the channels (t, x), and with `counts` one more for each of x: how often it was seen so far. `interpolation`
     is "hermite", "natural", "linear" or "rectilinear"; with `causal` what is missing is the last number seen, and 0 (the
@@ -86,15 +86,15 @@ class NeuralCDE(nn.Module):
         return label_likelihood
 
     def standardise(self, data: Series) -> None:
-        """Take units of x from what was observed, of time from its range, of counts from the longest row; of y from labels."""
+        """Take units of x from what was observed, of time from its range, of counts from the longest row, of y from the targets."""
         units = data.units()
         self.x_loc.copy_(units.mean)
         self.x_scale.copy_(units.std)
         self.t_loc.fill_((units.start + units.end) / 2)
         self.t_scale.fill_((units.end - units.start) / 2 if units.end > units.start else 1.0)
         self.count_scale.fill_(max(1.0, float(data.observed.sum(1).max()) / 2))
-        if self.head == "regress" and data.labels is not None:
-            y = data.labels.reshape(len(data), -1).double()
+        if self.head == "regress" and (data.targets is not None or data.labels is not None):
+            y = numbers_of(data).double()
             deviation = y.std(0, correction=0)
             self.y_loc.copy_(y.mean(0))
             self.y_scale.copy_(torch.where(deviation > 0, deviation, 1.0))
@@ -147,41 +147,57 @@ class NeuralCDE(nn.Module):
         return Independent(Normal(self.y_loc + self.y_scale * mean, self.y_scale * scale), 1)
 
 
+def numbers_of(data: Series | SeriesBatch) -> Tensor:
+    """What is to be regressed on, `(n, outputs)`: the targets or, where there are none, the labels as numbers."""
+    y = data.targets if data.targets is not None else data.labels
+    if y is None:
+        raise DataError("expected series with targets to learn from, got none; give targets to Series.of")
+    return y.reshape(len(data), -1).to(data.x.dtype)
+
+
 def label_likelihood(model: NeuralCDE, batch: SeriesBatch, generator: RowGenerator) -> Loss:
-    """-E log p(label | series); labels are numbers of classes, or what is to be regressed on, `(n,)` or `(n, outputs)`."""
+    """-E log p(label | series) of the classes, or -E log p(y | series) of the numbers to be regressed on."""
+    if model.head == "regress":
+        y = numbers_of(batch)
+        return Loss(-model.predict(batch).log_prob(y).mean())
     if batch.labels is None:
         raise DataError("expected series with labels to learn from, got none; give labels to Series.of")
     numbers = model(batch)
-    if model.head == "regress":
-        return Loss(-model._read(numbers).log_prob(batch.labels.reshape(len(numbers), -1)).mean())
     right = (numbers.argmax(1) == batch.labels).double().mean()
     return Loss(functional.cross_entropy(numbers, batch.labels), {"accuracy": right})
 
 
 def neural_cde(data: Series | None = None, *, channels: int | None = None, outputs: int | None = None, hidden: int = 32,
                width: int = 64, layers: int = 2, interpolation: Literal["hermite", "natural", "linear", "rectilinear"] = "hermite",
-               head: Literal["classify", "regress"] = "classify", counts: bool | None = None, causal: bool = False,
+               head: Literal["classify", "regress"] | None = None, counts: bool | None = None, causal: bool = False,
                solver: str | Solver = "RK4", seed: int = 0) -> NeuralCDE:  # fmt: skip
     """A `NeuralCDE` for labelled series, sized and standardised by them; or one for so many `channels` and `outputs`.
 
-    `counts` adds channels that count observations; without a word, for data of which some were missing. The same `seed`
-    gives the same first weights.
+    `counts` adds channels that count observations; without a word, for data of which some were missing. `head` is, without a word,
+    "regress" for series with targets (`Series.targets`, or labels taken as numbers) and else "classify". The same `seed` gives the
+    same first weights.
 
-    Raises `ConfigError` for data and channels both or neither, or sizes below 1; `DataError` for series without labels.
+    Raises `ConfigError` for data and channels both or neither, or sizes below 1; `DataError` for series without labels and targets.
 
     >>> data = Series.of([0.0, 1.0, 2.0], [[1.0, 2.0, float("nan")], [0.0, 1.0, 3.0]], labels=[0, 1])
     >>> model = neural_cde(data, hidden=4, width=4)
     >>> model.counts, model.predict(data.take([0])).probs.shape
     (True, torch.Size([1, 2]))
+    >>> heights = Series.of([0.0, 1.0], [[1.0, 2.0], [0.0, 1.0]], targets=[1.5, 2.5])
+    >>> neural_cde(heights).predict(heights.take([0])).mean.shape
+    torch.Size([1, 1])
     """
     if (data is None) != (channels is not None) or (data is not None and outputs is not None):
         raise ConfigError(f"expected labelled series, or channels= and outputs=, got {type(data).__name__}, {channels} and "
                           f"{outputs}; give one or the other")  # fmt: skip
+    head = head or ("regress" if data is not None and data.targets is not None else "classify")
     if data is not None:
-        if data.labels is None:
-            raise DataError("expected series with labels to learn from, got none; give labels to Series.of")
+        if head == "classify" and data.labels is None:
+            raise DataError(
+                "expected series with labels to learn from, got none; give labels, or numbers as targets, to Series.of"
+            )
         channels = data.channels
-        outputs = data.classes if head == "classify" else data.labels.reshape(len(data), -1).shape[1]
+        outputs = data.classes if head == "classify" else numbers_of(data).shape[1]
         if counts is None:
             real = torch.arange(data.t.shape[1], device=data.t.device) < data.lengths[:, None]
             counts = bool((real[..., None] & ~data.observed).any())

@@ -18,13 +18,13 @@ from pushforward.core.process import Context
 from pushforward.core.random import RowGenerator
 
 from .files import listed
-from .series_checks import as_batch, require_sound
+from .series_checks import as_batch, as_targets, require_sound, require_sound_targets
 from .split import split_rows
 
 
 @dataclass(frozen=True)
 class SeriesBatch:
-    """Rows of a `Series`: t `(n, instants)`, x and observed `(n, instants, channels)`, labels `(n,)` or None.
+    """Rows of a `Series`: t `(n, instants)`, x and observed `(n, instants, channels)`, labels `(n,)` and targets `(n, k)`, or None.
 
     Times ascend strictly within the real part of a row; the padding behind it repeats the row's last time, with nothing
     observed. x is 0 where it was not observed.
@@ -34,6 +34,7 @@ class SeriesBatch:
     x: Float[Tensor, "n instants channels"]
     observed: Bool[Tensor, "n instants channels"]
     labels: Int[Tensor, " n"] | None = None
+    targets: Float[Tensor, "n k"] | None = None
 
     def __len__(self) -> int:
         return len(self.t)
@@ -41,7 +42,8 @@ class SeriesBatch:
     def to(self, device: torch.device | str) -> "SeriesBatch":
         """Move to a device."""
         labels = None if self.labels is None else self.labels.to(device)
-        return SeriesBatch(self.t.to(device), self.x.to(device), self.observed.to(device), labels)
+        targets = None if self.targets is None else self.targets.to(device)
+        return SeriesBatch(self.t.to(device), self.x.to(device), self.observed.to(device), labels, targets)
 
     def context(self) -> Context:
         """The observations as the context of a `Process` whose x is time; the mask is `(n, instants, channels)`."""
@@ -70,7 +72,8 @@ class SeriesUnits:
 class Series:
     """A data set whose rows are time series; the fields of `SeriesBatch`, and the names of channels and classes.
 
-    Build one with `load`, with `Series.of` or with `Series.ragged`. `time_name` and `time_unit` are for axes ("years", or
+    Build one with `load`, with `Series.of` or with `Series.ragged`. `targets` `(n, k)` are numbers to predict from a series, as
+    labels are classes. `time_name` and `time_unit` are for axes ("years", or
     "days since 2020-01-01"); `window` is the number of instants of a row where the rows were cut from long records.
     Raises `DataError` for shapes that do not fit, times that do not ascend, and rows in which nothing was observed.
 
@@ -90,24 +93,31 @@ class Series:
     time_name: str = "t"
     time_unit: str = ""
     window: int | None = None
+    targets: Float[Tensor, "n k"] | None = None
 
     def __post_init__(self) -> None:
         require_sound(self.t, self.x, self.observed, self.labels, self.channel_names, self.class_names)
+        require_sound_targets(self.targets, len(self.t))
 
     @classmethod
     def of(cls, t: Any, x: Any, observed: Any = None, labels: Any = None, *, channel_names: Sequence[str] = (),
-           class_names: Sequence[str] | None = None, time_name: str = "t", time_unit: str = "") -> "Series":  # fmt: skip
+           class_names: Sequence[str] | None = None, time_name: str = "t", time_unit: str = "", targets: Any = None) -> "Series":  # fmt: skip
         """Make a set from times `(instants,)`, shared, or `(n, instants)`, and numbers `(n, instants[, channels])`.
 
         A NaN in `x` means that it was not observed; so does False in `observed`, of the shape of `x`. Instants behind the
-        last observation of a row may repeat its last time: they are padding. Channels without names are x0, x1, ...
+        last observation of a row may repeat its last time: they are padding. Channels without names are x0, x1, ... `targets` are
+        numbers to predict, `(n,)` or `(n, k)`.
+
+        >>> Series.of([0.0, 1.0], [[1.0, 2.0], [0.0, 1.0]], targets=[0.5, -1.5])
+        Series(2 of up to 2 instants; x0; 4 of 4 numbers observed; 1 target)
         """
-        return cls(*as_batch(t, x, observed, labels, channel_names), tuple(class_names) if class_names else None,
-                   time_name, time_unit)  # fmt: skip
+        fields = as_batch(t, x, observed, labels, channel_names)
+        return cls(*fields, tuple(class_names) if class_names else None, time_name, time_unit,
+                   targets=as_targets(targets, len(fields[0])))  # fmt: skip
 
     @classmethod
     def ragged(cls, t: Sequence[Any], x: Sequence[Any], labels: Any = None, *, channel_names: Sequence[str] = (),
-               class_names: Sequence[str] | None = None, time_name: str = "t", time_unit: str = "") -> "Series":  # fmt: skip
+               class_names: Sequence[str] | None = None, time_name: str = "t", time_unit: str = "", targets: Any = None) -> "Series":  # fmt: skip
         """Make a set of rows of different length: a list of times `(instants,)` and one of numbers `(instants[, channels])`.
 
         >>> Series.ragged([[0, 1, 2], [0, 5]], [[1, 2, 3], [4, 5]]).lengths.tolist()
@@ -129,7 +139,7 @@ class Series:
         when = np.stack([np.pad(own, (0, longest - len(own)), mode="edge") for own in times])
         what = np.stack([np.pad(own, ((0, longest - len(own)), (0, 0)), constant_values=np.nan) for own in rows])
         return cls.of(when, what, None, labels, channel_names=channel_names, class_names=class_names,
-                      time_name=time_name, time_unit=time_unit)  # fmt: skip
+                      time_name=time_name, time_unit=time_unit, targets=targets)  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.t)
@@ -137,6 +147,8 @@ class Series:
     def __repr__(self) -> str:
         names = ", ".join(self.channel_names[:8]) + (f" and {self.channels - 8} more" if self.channels > 8 else "")
         classes = f"; {self.classes} classes" if self.labels is not None else ""
+        if self.targets is not None:
+            classes += f"; {self.targets.shape[1]} target{'s' if self.targets.shape[1] > 1 else ''}"
         real = int(self.lengths.sum()) * self.channels
         return (f"Series({len(self)} of up to {self.t.shape[1]} instants; {names}; {int(self.observed.sum()):,} of {real:,} numbers "
                 f"observed{classes})")  # fmt: skip
@@ -171,7 +183,8 @@ class Series:
     def take(self, index: Tensor | list[int]) -> SeriesBatch:
         """The batch of these rows."""
         labels = None if self.labels is None else self.labels[index]
-        return SeriesBatch(self.t[index], self.x[index], self.observed[index], labels)
+        targets = None if self.targets is None else self.targets[index]
+        return SeriesBatch(self.t[index], self.x[index], self.observed[index], labels, targets)
 
     def rows(self, index: Tensor | list[int]) -> "Series":
         """The set of these rows."""
@@ -179,15 +192,15 @@ class Series:
 
     def to(self, device: torch.device | str) -> "Series":
         """Move to a device."""
-        return replace(self, **vars(SeriesBatch(self.t, self.x, self.observed, self.labels).to(device)))
+        return replace(self, **vars(SeriesBatch(self.t, self.x, self.observed, self.labels, self.targets).to(device)))
 
     def split(self, fractions: Sequence[float], seed: int = 0) -> tuple["Series", ...]:
         """Divide the rows at random, the same way for the same seed, each class in proportion (see `split_rows`)."""
         return tuple(self.rows(part.to(self.t.device)) for part in split_rows(len(self), fractions, seed, self.labels))
 
     def unlabelled(self) -> "Series":
-        """The same series without their labels."""
-        return replace(self, labels=None, class_names=None)
+        """The same series without their labels and targets."""
+        return replace(self, labels=None, class_names=None, targets=None)
 
     def dropped(self, fraction: float, seed: int = 0) -> "Series":
         """Hide this share of each row's observed instants, all channels of an instant together; one stays at least.
@@ -251,8 +264,9 @@ class Series:
         rows, columns = rows[kept], columns[kept]
         t = self.t.double()[rows, columns]
         labels = None if self.labels is None else self.labels[rows[:, 0]]
+        targets = None if self.targets is None else self.targets[rows[:, 0]]
         return replace(self, t=(t - t[:, :1]).to(self.t.dtype), x=self.x[rows, columns], observed=self.observed[rows, columns],
-                       labels=labels, window=length)  # fmt: skip
+                       labels=labels, window=length, targets=targets)  # fmt: skip
 
     def require_fittable(self, rows: int = 8) -> None:
         """Raise `DataError` if there are fewer than `rows` rows (windows are not counted), or all of a single instant."""
@@ -267,8 +281,9 @@ class Series:
     def describe(self) -> dict[str, Any]:
         """What a saved model should know of its data, as plain JSON."""
         return {"kind": "series", "channels": list(self.channel_names), "classes": self.classes,
-                "class_names": list(self.class_names or ()), "time": self.time_name, "time_unit": self.time_unit,
-                "times": [float(self.t.min()), float(self.t.max())], "window": self.window, "never_observed": self.never_observed()}  # fmt: skip
+                "class_names": list(self.class_names or ()), "targets": 0 if self.targets is None else self.targets.shape[1],
+                "time": self.time_name, "time_unit": self.time_unit, "times": [float(self.t.min()), float(self.t.max())],
+                "window": self.window, "never_observed": self.never_observed()}  # fmt: skip
 
     def never_observed(self) -> list[str]:
         """Channels without a single observation."""

@@ -91,6 +91,29 @@ def require_sound(t: Tensor, x: Tensor, observed: Tensor, labels: Tensor | None,
                             f"{tuple(labels.shape)} labels; number the classes from 0")  # fmt: skip
 
 
+def as_targets(targets: Any, n: int) -> Tensor | None:
+    """Numbers to predict for n series as a tensor `(n, k)`; one a series makes a column."""
+    if targets is None:
+        return None
+    values = torch.from_numpy(_numbers(targets, "targets")).to(torch.get_default_dtype())
+    values = values[:, None] if values.ndim == 1 else values
+    require_sound_targets(values, n)
+    return values
+
+
+def require_sound_targets(targets: Tensor | None, n: int) -> None:
+    """Raise `DataError` for targets that are not one row of finite numbers for each of n series."""
+    if targets is None:
+        return
+    if targets.ndim != 2 or len(targets) != n or not targets.shape[1] or not targets.is_floating_point():
+        raise DataError(f"expected targets ({n}, k), a row of numbers for each series, got {tuple(targets.shape)} of {targets.dtype}; "
+                        "give numbers to Series.of")  # fmt: skip
+    bad = ~targets.isfinite().all(1)
+    if bad.any():
+        raise DataError(f"expected finite targets, got {int(bad.sum())} series with one that is not, the first number "
+                        f"{int(bad.int().argmax()) + 1}; leave them out")  # fmt: skip
+
+
 def _require_ascending(t: Tensor, seen: Tensor, what: str) -> None:
     """Times ascend strictly, but for padding: repeats of the last time at the end, with nothing observed."""
     if not t.isfinite().all():

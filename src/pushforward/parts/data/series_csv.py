@@ -126,6 +126,11 @@ def read_series_csv(
             f"expected a series of two instants or more in {cells.where}, got a single one (line {cells.lines[0]}); add rows"
         )
     labels, classes = _labels(groups, cells, columns)
+    targets = None if classes is None else _targets(classes, cells.decimal)
+    if labels is not None and targets is not None:
+        return Series.ragged(
+            t, x, channel_names=names, targets=[targets[i] for i in labels], time_name=columns.time, time_unit=unit
+        )
     return Series.ragged(t, x, labels, channel_names=names, class_names=classes, time_name=columns.time, time_unit=unit)
 
 
@@ -185,6 +190,13 @@ def _labels(
         key=lambda word: (_number(word, cells.decimal)[0] if not _number(word, cells.decimal)[1] else math.inf, word),
     )
     return [classes.index(own[rows[0]]) for rows in groups.values()], classes
+
+
+def _targets(classes: Sequence[str], decimal: str) -> list[float] | None:
+    """Labels as numbers to predict, where all of them are numbers and one is no whole number; None where they are classes."""
+    found = [_number(word, decimal) for word in classes]
+    values = [value for value, _ in found]
+    return values if all(map(math.isfinite, values)) and any(value != round(value) for value in values) else None
 
 
 def _number(cell: str, decimal: str) -> tuple[float, FaultKind | None]:

@@ -1,7 +1,7 @@
 """`.ts` files: the text format of the UEA and UCR archives of time-series classification.
 
 A header of `@name value` lines ends with `@data`; then each line is a series: channels with colons between them, numbers
-with commas, `?` where one is missing, and last the class. With `@timeStamps true` a channel is `(time,number),...`.
+with commas, `?` where one is missing, and last the class, or with `@targetLabel true` a number to predict. With `@timeStamps true` a channel is `(time,number),...`.
 Bagnall et al., 2018, https://arxiv.org/abs/1811.00075; the format at https://www.aeon-toolkit.org/en/stable/api_reference/file_specifications/ts.html.
 """
 
@@ -26,20 +26,25 @@ _KNOWN = ("problemname", "timestamps", "missing", "univariate", "dimensions", "d
 
 @dataclass(frozen=True)
 class _Header:
-    """What the lines above the data say; `classes` is None without labels, and empty where the header does not list them."""
+    """What the lines above the data say; `classes` is None without labels, and empty where the header does not list them.
+
+    With `target` a line ends with a number.
+    """
 
     timestamps: bool
     classes: list[str] | None
+    target: bool
 
 
 def read_ts(paths: Sequence[Path]) -> Series:
-    """Read series, with their labels, from one file or from several parts of one set.
+    """Read series, with their labels or targets, from one file or from several parts of one set.
 
     Times are 0, 1, 2, ... where the file has none. Raises `DataError` that says which line is at fault.
     """
     times: list[np.ndarray] = []
     rows: list[np.ndarray] = []
     labels: list[str] = []
+    targets: list[float] = []
     classes: list[str] | None = None
     for path in paths:
         lines = _lines(path)
@@ -53,17 +58,19 @@ def read_ts(paths: Sequence[Path]) -> Series:
                 times.append(t)
                 rows.append(x)
                 labels += [] if header.classes is None else [label]
+                targets += [_target(label, f"{path.name}, line {number}")] if header.target else []
         if header.classes is not None:
             classes = list(dict.fromkeys([*(classes or []), *(header.classes or sorted(set(labels)))]))
     where = paths[0].name
     if not rows:
         raise DataError(f"expected series below @data in {where}, got none; check that it was written to the end")
-    if labels and len(labels) != len(rows):
+    if len(labels) not in (0, len(rows)) or len(targets) not in (0, len(rows)):
         raise DataError(
             f"expected labels in every part or in none, got them in some of {', '.join(p.name for p in paths)}"
         )
     numbers = [(classes or []).index(label) for label in labels] if labels else None
-    return Series.ragged(times, rows, numbers, class_names=classes if labels else None, time_name="time" if header.timestamps else "step")  # fmt: skip
+    return Series.ragged(times, rows, numbers, class_names=classes if labels else None, targets=targets or None,
+                         time_name="time" if header.timestamps else "step")  # fmt: skip
 
 
 def _lines(path: Path) -> list[str]:
@@ -91,12 +98,10 @@ def _header(path: Path, lines: Sequence[str]) -> tuple[_Header, int]:
             )
         said[key] = words[1:]
         if key == "data":
-            if said.get("targetlabel", ["false"])[0].lower() == "true":
-                raise DataError(f"expected classes in {path.name}, got a number to predict (@targetLabel true), which is not read; "
-                                "write the series as csv and fit a table of their summaries")  # fmt: skip
+            target = said.get("targetlabel", ["false"])[:1] in (["true"], ["True"])
             label = said.get("classlabel", ["false"])
             classes = label[1:] if label and label[0].lower() == "true" else None
-            return _Header(said.get("timestamps", ["false"])[:1] == ["true"], classes), number + 1
+            return _Header(said.get("timestamps", ["false"])[:1] == ["true"], classes, target), number + 1
     raise DataError(f"expected @data in {path.name}, got {'a header without it' if said else 'an empty file'}; check that it was "
                     "written to the end")  # fmt: skip
 
@@ -106,10 +111,10 @@ def _row(line: str, header: _Header, where: str) -> tuple[np.ndarray, np.ndarray
     # A time stamp may hold colons of its own, but then it stands between brackets.
     parts = re.split(r":(?![^(]*\))", line) if header.timestamps else line.split(":")
     label = ""
-    if header.classes is not None:
+    if header.classes is not None or header.target:
         if len(parts) < 2:
             raise DataError(
-                f"expected a colon and the class at the end of every series, got none in {where}; correct it"
+                f"expected a colon and the class or target at the end of every series, got none in {where}; correct it"
             )
         label = parts.pop().strip()
         if header.classes and label not in header.classes:
@@ -147,6 +152,15 @@ def _stamped(parts: Sequence[str], where: str) -> tuple[np.ndarray, np.ndarray]:
         for when, value in own:
             x[np.searchsorted(t, when), j] = value
     return t, x
+
+
+def _target(cell: str, where: str) -> float:
+    value = _number(cell, where)
+    if not math.isfinite(value):
+        raise DataError(
+            f"expected a finite number to predict at the end of every series, got {cell!r} in {where}; leave it out"
+        )
+    return value
 
 
 def _number(cell: str, where: str) -> float:

@@ -17,7 +17,7 @@ from pushforward.core.term import Term
 
 from .checkpointed import Log
 from .dense import DenseSolver, Record, Saves, interpolate
-from .events import Event, Watch
+from .events import Crossings, Event, Watch
 from .fixed import select
 from .solution import Status
 from .step_size import PID, Norm, first_step
@@ -37,6 +37,7 @@ class Outcome:
     last_y: Tensor
     wild: bool
     event_t: Tensor | None = None
+    event_y: Tensor | None = None
 
 
 class Adaptive:
@@ -60,6 +61,7 @@ class Adaptive:
         self.saves = Saves(t, forward, solver.dense)
         self.watch = None if event is None else Watch(event, terms, self.t, y0)
         self.event_t = None if event is None else torch.full_like(self.goal, torch.inf if forward else -torch.inf)
+        self.crossings = None if event is None or event.terminal else Crossings()
         self.keep = self.saves.wanted or event is not None  # stages, for dense output
         self.record = Record(y0, len(solver.dense), self.keep)
         with torch.no_grad():
@@ -86,7 +88,10 @@ class Adaptive:
         out_of_steps = (self.t != self.t_end) & (self.status == Status.SUCCESS)
         status = torch.where(out_of_steps, int(Status.MAX_STEPS), self.status)
         y = self.saves.assemble(self.y0, self.y)
-        return Outcome(y, status, self.accepted, self.rejected, self.t, self.y, self.wild, self.event_t)
+        event_t, event_y = self.event_t, None
+        if self.crossings is not None and event_t is not None:
+            event_t, event_y = self.crossings.assemble(event_t, self.y)
+        return Outcome(y, status, self.accepted, self.rejected, self.t, self.y, self.wild, event_t, event_y)
 
     def trial(self) -> None:
         """Try one step with every sample."""
@@ -116,7 +121,8 @@ class Adaptive:
         if self.watch is not None:
             crossed = self.watch.crossed(self.t, self.y, accept & (t0 != t1))
             record.crossed.append(crossed)
-            self.t_end = torch.where(crossed, self.t, self.t_end)  # it waits there until the next look
+            if self.crossings is None:
+                self.t_end = torch.where(crossed, self.t, self.t_end)  # it waits there until the next look
 
     def _step(self, t0: Tensor, t1: Tensor, y0: Tensor) -> tuple[Tensor, Tensor, Any, Any]:
         """A step, with what dense output needs of it only where there is any."""
@@ -152,7 +158,10 @@ class Adaptive:
             self._set_floor()
         self.t_end = torch.where(failed, self.t, self.t_end)
         if self.watch is not None:
-            self._end_at_events(self.watch)
+            if self.crossings is None:
+                self._end_at_events(self.watch)
+            else:
+                self._note_crossings(self.watch, self.crossings)
         if self.saves.wanted:
             self.saves.collect(record, self.t)
         record.clear()
@@ -164,21 +173,26 @@ class Adaptive:
         rows, step, column = crossed.any(0), crossed.long().argmax(0), torch.arange(n, device=self.t.device)
         if not rows.any():
             return
-        start, end = torch.stack(record.t0)[step, column], torch.stack(record.t1)[step, column]
-        y0, stages = torch.stack(record.y0)[step, column], record.stacked_stages().transpose(1, 2)[step, column]
-        stages = torch.where(expand_right(rows, stages), stages, 0.0)  # no event, and perhaps no finite step
-
-        def path(theta: Tensor) -> Tensor:
-            return interpolate(self.solver.dense, theta, y0, stages)
-
-        with torch.no_grad():
-            at = torch.lerp(start, end, watch.search(start, end, path))
-        length = torch.where(rows, end - start, torch.ones_like(start))
-        t, y = watch.attach(at, path(torch.where(rows, (at - start) / length, 0.0)), rows)
+        t, y = self._crossing(watch, rows, step, column)
         self.t, self.t_end = torch.where(rows, t, self.t), torch.where(rows, t, self.t_end)
         self.y = torch.where(expand_right(rows, y), y, self.y)
         self.event_t = t if self.event_t is None else torch.where(rows, t, self.event_t)
         self.status = torch.where(rows, int(Status.EVENT), self.status)
+
+    def _note_crossings(self, watch: Watch, crossings: Crossings) -> None:
+        """Find the crossings of the recorded steps, step by step, since a condition may have numbers of its own for each sample."""
+        column = torch.arange(len(self.t), device=self.t.device)
+        for step, rows in enumerate(self.record.crossed):
+            if rows.any():
+                crossings.add(*self._crossing(watch, rows, torch.full_like(column, step), column), rows)
+
+    def _crossing(self, watch: Watch, rows: Tensor, step: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """Time and state of the crossing within the recorded `step` `(n,)` of each of the samples `rows`."""
+        record = self.record
+        start, end = torch.stack(record.t0)[step, column], torch.stack(record.t1)[step, column]
+        y0, stages = torch.stack(record.y0)[step, column], record.stacked_stages().transpose(1, 2)[step, column]
+        stages = torch.where(expand_right(rows, stages), stages, 0.0)  # no event, and perhaps no finite step
+        return watch.crossing(start, end, lambda theta: interpolate(self.solver.dense, theta, y0, stages), rows)
 
     def _set_floor(self) -> None:
         """The shortest step that makes sense here: eight spacings of floating-point times, above their rounding."""

@@ -25,7 +25,7 @@ ROUNDS = 40  # of one secant and one halving: the bracket is 2^-40 of a step at 
 
 @dataclass(frozen=True)
 class Event:
-    """Ends the solve of a sample where `condition` g(t, y), `(n,)`, crosses zero.
+    """Ends the solve of a sample where `condition` g(t, y), `(n,)`, crosses zero; not `terminal`, notes all crossings and goes on.
 
     `direction` 1 counts only crossings upwards in the sense of the solve, -1 only downwards, 0 both. A sample that
     starts at g = 0 has no event there: it first has to leave. Two crossings within one step cancel and are not seen,
@@ -37,6 +37,7 @@ class Event:
 
     condition: Callable[[Tensor, Any], Tensor]
     direction: int = 0
+    terminal: bool = True
 
     def __post_init__(self):
         if self.direction not in (-1, 0, 1) or not callable(self.condition):
@@ -44,6 +45,32 @@ class Event:
                 f"expected a function condition(t, y) and direction -1, 0 or 1, got {self.condition!r} and "
                 f"{self.direction!r}"
             )
+
+
+class Crossings:
+    """The crossings of an event that does not end the solve, as they are found: steps in order, each of some of the samples."""
+
+    def __init__(self) -> None:
+        self.t: list[Tensor] = []
+        self.y: list[Tensor] = []
+        self.rows: list[Tensor] = []
+
+    def add(self, t: Tensor, y: Tensor, rows: Tensor) -> None:
+        """One crossing of each of the samples `rows`."""
+        self.t.append(t)
+        self.y.append(y)
+        self.rows.append(rows)
+
+    def assemble(self, never: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Times `(n, k)`, those of `never` `(n,)` behind the last, and states `(k, n, *event)`, there `last`; k of the busiest sample."""
+        if not self.t:
+            return never.unsqueeze(1)[:, :0], last.unsqueeze(0)[:0]
+        rows = torch.stack(self.rows)
+        order = rows.long().sort(dim=0, descending=True, stable=True).indices[: int(rows.sum(0).max())]
+        real = rows.gather(0, order)
+        t = torch.where(real, torch.stack(self.t).gather(0, order), never)
+        y = torch.stack(self.y).gather(0, expand_right(order, last.unsqueeze(0)).expand(len(order), *last.shape))
+        return t.T, torch.where(expand_right(real, y), y, last)
 
 
 class Watch:
@@ -93,6 +120,15 @@ class Watch:
             ):
                 break
         return high
+
+    def crossing(
+        self, start: Tensor, end: Tensor, path: Callable[[Tensor], Tensor], rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Time and state, with their gradients, at which g is zero along `path` from start to end; elsewhere than at `rows` of no meaning."""
+        with torch.no_grad():
+            at = torch.lerp(start, end, self.search(start, end, path))
+        length = torch.where(rows, end - start, torch.ones_like(start))
+        return self.attach(at, path(torch.where(rows, (at - start) / length, 0.0)), rows)
 
     def attach(self, t: Tensor, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The same time and state, with the gradients of the event's; `rows` are the samples that have one."""

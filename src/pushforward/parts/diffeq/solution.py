@@ -30,6 +30,9 @@ class Solution:
     `t` are the save times as used, `(T,)` or `(n, T)`. `y` is `(T, n, *event)`, or a tree of such tensors if y0 was
     one. A sample whose status is not SUCCESS holds its last good state, that at `last_t`, at the save times that it
     did not reach. A sample that met its event holds the state there, and `last_t` is the time of the event.
+
+    With `Event(..., terminal=False)` the solve goes on, and `event_t` `(n, k)` are the times of all crossings in the order of the
+    solve, infinite behind the last of a sample; `event_y` there is the last state.
     """
 
     t: Tensor
@@ -41,6 +44,7 @@ class Solution:
     last_t: Tensor  # (n,) time reached: the last save time unless the solve of the sample failed
     last_y: Any  # the state there, (n, *event) or a tree
     event_t: Tensor | None = None  # (n,) times of the events, infinite where there was none; None without `event`
+    event_y: Any = None  # of an event that is not terminal: the states at all its crossings, (k, n, *event) or a tree
 
 
 def raise_failures(solution: Solution, adaptive: bool) -> None:

@@ -57,7 +57,7 @@ def solve(terms: Term | Callable[..., Any] | Sequence[Term | Callable[..., Any]]
     number as `step_size` any solver takes steps of that length, the last before a save time shortened to hit it; a
     solver that is not adaptive and has none takes one step from each save time to the next. rtol, atol and max_steps
     (trial steps of a sample) are for adaptive steps only. An `Event` ends the solve of a sample where its condition
-    crosses zero; the time is in `Solution.event_t`, with gradients.
+    crosses zero, or notes all crossings with `terminal=False`; the times are in `Solution.event_t`, with gradients.
 
     Returns a `Solution` whose y is `(T, n, *event)`, save times first. Gradients flow to y0, t and whatever f uses; the
     choice of the steps is not differentiated. `gradient` says how they are computed:
@@ -113,7 +113,8 @@ def solve(terms: Term | Callable[..., Any] | Sequence[Term | Callable[..., Any]]
     finally:
         seek(read, None)
     solution = Solution(times, unpack(outcome.y), outcome.status, counter.calls, outcome.accepted, outcome.rejected,
-                        outcome.last_t, unpack(outcome.last_y), outcome.event_t)  # fmt: skip
+                        outcome.last_t, unpack(outcome.last_y), outcome.event_t,
+                        None if outcome.event_y is None else unpack(outcome.event_y))  # fmt: skip
     if throw:
         raise_failures(solution, adaptive)
     return solution

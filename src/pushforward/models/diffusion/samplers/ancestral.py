@@ -17,13 +17,13 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from pushforward.core.kernel import Info, Kernel, State
-from pushforward.core.path import Path, Prediction
+from pushforward.core.path import Path
 from pushforward.core.random import RowGenerator
 from pushforward.core.registry import register
 from pushforward.models.diffusion.denoiser import Denoiser
 
 from .grid import Spacing, grid
-from .walk import Row, Walk, attached, table_of
+from .walk import Row, Walk, attached, tabulated
 
 
 def posterior(alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float) -> Row:
@@ -47,7 +47,7 @@ def posterior(alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float) ->
 class Ancestral(Kernel):
     """DDPM's sampler, for any path: `steps` network evaluations, fresh noise at every step but the last.
 
-    `spacing`: "angle" (even steps from noise to data) or "time" (even in t, as DDPM has it). The state is
+    `spacing`: "angle" (even steps from noise to data), "time" (even in t, as DDPM has it) or another of `grid.py`. The state is
     y = x_t / sqrt(alpha^2 + sigma^2), which is x_t itself on variance-preserving paths; it starts as standard normal
     noise and ends as data in model units.
 
@@ -58,11 +58,16 @@ class Ancestral(Kernel):
     steps: int = 100
     spacing: Spacing = "angle"
     walk: Walk | None = field(default=None, repr=False, compare=False)
+    order = 1  # weak
+
+    @property
+    def evaluations(self) -> int:
+        """Calls of the network for a draw."""
+        return self.steps
 
     def on(self, model: Denoiser, condition: Tensor | None = None) -> "Ancestral":
         """This sampler attached to a model, for rows with this condition `(n, ...)`."""
-        _, times = grid(model.path, self.steps, self.spacing)
-        table = _table(model.path, model.predict, self.steps, self.spacing)
+        times, table = tabulated(replace(self, walk=None), model.path, model.predict)
         learned = getattr(model, "learned_variance", False)
         spread = log_variances(model.path, self.steps, self.spacing) if learned else ()
         return replace(self, walk=Walk(model, condition, times, table, spread))
@@ -75,6 +80,13 @@ class Ancestral(Kernel):
         """One step towards the data."""
         return attached(self.walk, "Ancestral").advance(state, generator)
 
+    def rows(self, path: Path) -> tuple[tuple[float, ...], tuple[Row, ...]]:
+        """Times and (from_y, from_data, from_noise) of every step."""
+        angles, times = grid(path, self.steps, self.spacing)
+        # The last step goes to clean data, (alpha, sigma) = (1, 0), and not to the blur that is left at t_min.
+        targets = [(math.cos(a), math.sin(a)) for a in angles[1:-1]] + [(1.0, 0.0)]
+        return times, tuple(posterior(math.cos(a), math.sin(a), *target) for a, target in zip(angles, targets))
+
 
 @functools.lru_cache(maxsize=256)
 def log_variances(path: Path, steps: int, spacing: Spacing) -> tuple[tuple[float, float], ...]:
@@ -82,12 +94,3 @@ def log_variances(path: Path, steps: int, spacing: Spacing) -> tuple[tuple[float
     angles, _ = grid(path, steps, spacing)
     pairs = [((math.cos(t), math.sin(t)), (math.cos(s), math.sin(s))) for t, s in itertools.pairwise(angles[:-1])]
     return tuple((2 * math.log(posterior(*t, *s)[2]), math.log(1 - (t[0] / s[0]) ** 2)) for t, s in pairs)
-
-
-@functools.lru_cache(maxsize=256)
-def _table(path: Path, predict: Prediction, steps: int, spacing: Spacing) -> tuple[Row, ...]:
-    angles, times = grid(path, steps, spacing)
-    # The last step goes to clean data, (alpha, sigma) = (1, 0), and not to the blur that is left at t_min.
-    targets = [(math.cos(a), math.sin(a)) for a in angles[1:-1]] + [(1.0, 0.0)]
-    updates = [posterior(math.cos(a), math.sin(a), *target) for a, target in zip(angles, targets)]
-    return table_of(path, predict, times[:-1], updates)

@@ -5,7 +5,6 @@ standard deviation of DDPM's posterior. eta = 1 is ancestral sampling; eta = 0 i
 the probability flow. Song, Meng and Ermon 2021, https://arxiv.org/abs/2010.02502, eq. 12.
 """
 
-import functools
 import math
 from dataclasses import dataclass, field, replace
 
@@ -13,14 +12,14 @@ from torch import Tensor
 
 from pushforward.core.errors import ConfigError
 from pushforward.core.kernel import Info, Kernel, State
-from pushforward.core.path import Path, Prediction
+from pushforward.core.path import Path
 from pushforward.core.random import RowGenerator
 from pushforward.core.registry import register
 from pushforward.models.diffusion.denoiser import Denoiser
 
 from .ancestral import posterior
 from .grid import Spacing, grid
-from .walk import Row, Walk, attached, table_of
+from .walk import Row, Walk, attached, tabulated
 
 
 @register
@@ -38,6 +37,12 @@ class DDIM(Kernel):
     eta: float = 0.0
     spacing: Spacing = "angle"
     walk: Walk | None = field(default=None, repr=False, compare=False)
+    order = 1
+
+    @property
+    def evaluations(self) -> int:
+        """Calls of the network for a draw."""
+        return self.steps
 
     def __post_init__(self):
         if not 0 <= self.eta <= 1:
@@ -45,8 +50,7 @@ class DDIM(Kernel):
 
     def on(self, model: Denoiser, condition: Tensor | None = None) -> "DDIM":
         """This sampler attached to a model, for rows with this condition `(n, ...)`."""
-        _, times = grid(model.path, self.steps, self.spacing)
-        table = _table(model.path, model.predict, self.steps, float(self.eta), self.spacing)
+        times, table = tabulated(replace(self, walk=None), model.path, model.predict)
         return replace(self, walk=Walk(model, condition, times, table))
 
     def init(self, x: Tensor) -> State:
@@ -57,17 +61,15 @@ class DDIM(Kernel):
         """One step towards the data."""
         return attached(self.walk, "DDIM").advance(state, generator)
 
+    def rows(self, path: Path) -> tuple[tuple[float, ...], tuple[Row, ...]]:
+        """Times and (from_y, from_data, from_noise) of every step."""
+        angles, times = grid(path, self.steps, self.spacing)
+        targets = [(math.cos(a), math.sin(a)) for a in angles[1:-1]] + [(1.0, 0.0)]  # the last step goes to clean data
+        return times, tuple(update(math.cos(a), math.sin(a), *target, self.eta) for a, target in zip(angles, targets))
+
 
 def update(alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float, eta: float) -> Row:
     """(from_x, from_data, from_noise): noise = (x_t - alpha_t data) / sigma_t put into the equation above."""
     c = eta * posterior(alpha_t, sigma_t, alpha_s, sigma_s)[2]
     kept = math.sqrt(max(sigma_s**2 - c**2, 0.0)) / sigma_t
     return kept, alpha_s - kept * alpha_t, c
-
-
-@functools.lru_cache(maxsize=256)
-def _table(path: Path, predict: Prediction, steps: int, eta: float, spacing: Spacing) -> tuple[Row, ...]:
-    angles, times = grid(path, steps, spacing)
-    targets = [(math.cos(a), math.sin(a)) for a in angles[1:-1]] + [(1.0, 0.0)]  # the last step goes to clean data
-    updates = [update(math.cos(a), math.sin(a), *target, eta) for a, target in zip(angles, targets)]
-    return table_of(path, predict, times[:-1], updates)

@@ -5,9 +5,11 @@ first-order sampler is y <- a y + b prediction + c z, with a, b, c known before 
 network, two products and a sum.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -69,14 +71,34 @@ def attached(walk: "Walk | None", name: str) -> Walk:
     return walk
 
 
-def table_of(path: Path, predict: Prediction, times: Iterable[float], updates: Iterable[Row]) -> tuple[Row, ...]:
-    """Turn updates (from_y, from_data, from_noise) into rows for what the network really predicts."""
+class Tabulated(Protocol):
+    """A sampler that is a table: for every step (from_y, from_data, from_noise), whatever the model."""
+
+    def rows(self, path: Path) -> tuple[tuple[float, ...], tuple[Row, ...]]:
+        """Times, one more than steps; and the rows."""
+        ...
+
+
+@functools.lru_cache(maxsize=256)
+def tabulated(sampler: Tabulated, path: Path, predict: Prediction) -> tuple[tuple[float, ...], tuple[Row, ...]]:
+    """Times and the table of a sampler that is not attached, for what the network predicts; remembered."""
+    times, updates = sampler.rows(path)
+    return times, table_of(path, predict, times[:-1], updates)
+
+
+def data_of(path: Path, predict: Prediction, times: Iterable[float]) -> tuple[tuple[float, float], ...]:
+    """(c, d) with data = c y + d prediction, at every time."""
     t = torch.tensor(list(times), dtype=torch.float64)
     from_x, from_prediction = conversion(path, predict, "data", t)
-    data_from = zip((from_x * scale(path, t)).tolist(), from_prediction.tolist())
-    rows = tuple((from_y + d * c, d * p, z) for (from_y, d, z), (c, p) in zip(updates, data_from))
-    if not all(math.isfinite(number) for row in rows for number in row):
+    pairs = tuple(zip((from_x * scale(path, t)).tolist(), from_prediction.tolist()))
+    if not all(math.isfinite(number) for pair in pairs for number in pair):
         raise ConfigError(
             f"expected a path on which {predict} determines the data, got {path}; its t_max must leave alpha above 0"
         )
-    return rows
+    return pairs
+
+
+def table_of(path: Path, predict: Prediction, times: Iterable[float], updates: Iterable[Row]) -> tuple[Row, ...]:
+    """Turn updates (from_y, from_data, from_noise) into rows for what the network really predicts."""
+    data_from = data_of(path, predict, times)
+    return tuple((from_y + d * c, d * p, z) for (from_y, d, z), (c, p) in zip(updates, data_from))

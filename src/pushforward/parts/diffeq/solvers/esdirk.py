@@ -216,7 +216,7 @@ def field_jacobian(term: Term, t: Tensor, y: Tensor) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
         start = y.detach().clone().requires_grad_()
         field = term.vector_field(t.detach(), start)
-        if not field.requires_grad:
+        if not field.requires_grad or not size:
             return y.new_zeros(n, size, size)
         basis = torch.eye(size, dtype=y.dtype, device=y.device).reshape(size, 1, *event).expand(size, n, *event)
         if size <= 4:  # few products: cheaper apart
