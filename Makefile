@@ -75,7 +75,7 @@ format: setup-dev ## let ruff lay the code out
 	"$(PY)" -m ruff check --fix .
 	"$(PY)" -m ruff format .
 
-BENCHES ?= flows autoregressive image_flows residual memory overhead
+BENCHES ?= $(filter-out _% harness,$(basename $(notdir $(wildcard bench/[a-z]*.py))))
 bench: setup-bench ## time us against our peers; BENCHES="flows" picks
 	@for name in $(BENCHES); do "$(PY)" -m bench $$name || exit 1; done
 
