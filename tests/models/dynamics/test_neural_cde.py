@@ -145,7 +145,7 @@ def test_targets_follow_their_rows_and_are_what_a_regression_learns():
     by_scipy = (
         stats.norm.logpdf(y, prediction.base_dist.loc.detach(), prediction.base_dist.scale.detach()).sum(1).mean()
     )
-    assert float(loss) == pytest.approx(-by_scipy, rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(-by_scipy, rel=1e-5)
     torch.testing.assert_close(model.y_loc, y.mean(0))
     assert pf.dynamics.neural_cde(data).head == "classify"
     with pytest.raises(DataError, match="labels, or numbers as targets"):

@@ -22,7 +22,7 @@ def edm(data: Source = None, *, event_shape: int | Sequence[int] | None = None, 
     """Data prediction by `Preconditioned` on `pf.paths.EDM()`, with the lognormal times and the weights of the paper.
 
     `sigma_data` is the standard deviation of the data in model units: measured, if there are data, else 0.5 for pixels and 1
-    for numbers. The other arguments are those of `ddpm`. `pf.diffusion.samplers.EDM()` is the sampler of the paper.
+    for numbers. The other arguments are those of `ddpm`. `pf.diffusion.samplers.ChurnedHeun()` is the sampler of the paper.
 
     >>> model = edm(event_shape=(1, 8, 8), levels=17)
     >>> model.predict, model.objective

@@ -59,6 +59,7 @@ class Ancestral(Kernel):
     spacing: Spacing = "angle"
     walk: Walk | None = field(default=None, repr=False, compare=False)
     order = 1  # weak
+    noisy = True
 
     @property
     def evaluations(self) -> int:

@@ -52,6 +52,7 @@ class AnnealedLangevin(Kernel):
     levels: int | None = None
     rate: float | None = None
     walk: Walk | None = field(default=None, repr=False, compare=False)
+    noisy = True
 
     def __post_init__(self):
         if (

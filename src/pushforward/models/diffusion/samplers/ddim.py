@@ -40,6 +40,11 @@ class DDIM(Kernel):
     order = 1
 
     @property
+    def noisy(self) -> bool:
+        """Whether a step adds noise: such a sampler needs a score."""
+        return self.eta > 0
+
+    @property
     def evaluations(self) -> int:
         """Calls of the network for a draw."""
         return self.steps

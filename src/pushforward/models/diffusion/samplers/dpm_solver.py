@@ -11,6 +11,7 @@ With `noise` it is SDE-DPM-Solver++(2M), for the reverse process:
     y_t = sigma_t / sigma_s e^-h y_s + alpha_t (1 - e^-2h) (data_s + (data_s - data_r) / (2 r_0)) + sigma_t sqrt(1 - e^-2h) z.
 """
 
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 
@@ -38,14 +39,19 @@ class DPMSolver(Kernel):
     `Ancestral`. Raises `ConfigError` for another order, or fewer steps than the order.
 
     >>> DPMSolver(steps=10)
-    DPMSolver(steps=10, order=2, noise=False, spacing='log_snr')
+    DPMSolver(steps=10, order=2, noise=False, spacing='angle')
     """
 
     steps: int = 20
     order: int = 2
     noise: bool = False
-    spacing: Spacing = "log_snr"
+    spacing: Spacing = "angle"
     walk: HistoryWalk | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a step adds noise: such a sampler needs a score."""
+        return self.noise
 
     def __post_init__(self):
         most = 2 if self.noise else 3
@@ -85,7 +91,7 @@ def multistep(theta_s: float, theta_t: float, back: list[float], lambda_t: float
     """The row of one step; `back` is lambda where the data are known, newest first, as many as the order."""
     h = lambda_t - back[0]
     alpha_t, ratio = math.cos(theta_t), math.sin(theta_t) / math.sin(theta_s)
-    steps = [(newer - older) / h for newer, older in zip(back, back[1:])]  # r_0, r_1
+    steps = [(newer - older) / h for newer, older in itertools.pairwise(back)]  # r_0, r_1
     if noise:
         share = -math.expm1(-2 * h)
         first = alpha_t * share
@@ -104,6 +110,7 @@ def multistep(theta_s: float, theta_t: float, back: list[float], lambda_t: float
     phi_3 = (math.expm1(-h) + h) / h**2 - 0.5
     slope = ((1 + r0 / (r0 + r1)) / r0, -r0 / ((r0 + r1) * r1))  # of D1 on (data_0 - data_1), (data_1 - data_2)
     bend = (1 / ((r0 + r1) * r0), -1 / ((r0 + r1) * r1))
-    newer = alpha_t * (phi_2 * slope[0] - phi_3 * bend[0])
-    older = alpha_t * (phi_2 * slope[1] - phi_3 * bend[1])
+    # The integral of u^2 is -2 phi_3. With -phi_3, as in the authors' code, the parabola is halved and the order is 2.
+    newer = alpha_t * (phi_2 * slope[0] - 2 * phi_3 * bend[0])
+    older = alpha_t * (phi_2 * slope[1] - 2 * phi_3 * bend[1])
     return HistoryRow(kept, (first + newer, older - newer, -older), spread)

@@ -19,7 +19,10 @@ from pushforward.parts.paths.discrete_vp import DiscreteVP
 Spacing = Literal["angle", "time", "log_snr", "karras"]
 
 RHO = 7.0  # of "karras"
-MOST = {"log_snr": 1e3, "karras": 80.0}  # s beyond is left out: there y is noise, but for its thousandth or eightieth part
+MOST = {
+    "log_snr": 1e3,
+    "karras": 80.0,
+}  # s beyond is left out: there y is noise, but for its thousandth or eightieth part
 
 
 @functools.lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -67,7 +67,9 @@ class HistoryWalk:
         if row.from_noise:
             moved = torch.add(moved, generator.normal(*y.shape[1:], dtype=y.dtype), alpha=row.from_noise)
         keep = max((len(r.corrected_from_data or r.from_data) for r in self.table[step + 1 : step + 2]), default=1)
-        return State(moved, step + 1, (times, y, known[: max(keep, len(row.from_data))])), Info({"time": self.times[step + 1]})
+        return State(moved, step + 1, (times, y, known[: max(keep, len(row.from_data))])), Info(
+            {"time": self.times[step + 1]}
+        )
 
 
 def weighted(y: Tensor, from_y: float, known: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -78,6 +80,7 @@ def weighted(y: Tensor, from_y: float, known: Sequence[Tensor], weights: Sequenc
     return total
 
 
+@runtime_checkable
 class Multistep(Protocol):
     """A sampler that is such a table, whatever the model."""
 

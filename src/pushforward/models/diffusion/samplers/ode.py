@@ -48,6 +48,11 @@ class ProbabilityFlow(Kernel):
     spacing: Spacing = "angle"
     flow: _Flow | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def order(self) -> float:
+        """That of the solver."""
+        return self.solver.order
+
     def on(self, model: Denoiser, condition: Tensor | None = None) -> "ProbabilityFlow":
         """This sampler attached to a model, for rows with this condition `(n, ...)`."""
         angles, times = grid(model.path, self.steps, self.spacing)

@@ -37,12 +37,12 @@ class UniPC(Kernel):
     steps than the order.
 
     >>> UniPC(steps=10)
-    UniPC(steps=10, order=2, spacing='log_snr')
+    UniPC(steps=10, order=2, spacing='angle')
     """
 
     steps: int = 20
     order: int = 2
-    spacing: Spacing = "log_snr"
+    spacing: Spacing = "angle"
     walk: HistoryWalk | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):

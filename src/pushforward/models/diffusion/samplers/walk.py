@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from pushforward.parts.paths.angle import scale
 from pushforward.parts.paths.coefficients import conversion
 
 Row = tuple[float, float, float]
+W = TypeVar("W")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Walk:
         return State(y, step + 1, state.memory), Info({"time": self.times[step + 1]})
 
 
-def attached(walk: "Walk | None", name: str) -> Walk:
+def attached(walk: W | None, name: str) -> W:
     """The walk, or a sentence that says how to get one."""
     if walk is None:
         raise ConfigError(f"expected {name} attached to a model, got it alone; use model.sample(..., sampler=sampler) or "
@@ -71,6 +72,7 @@ def attached(walk: "Walk | None", name: str) -> Walk:
     return walk
 
 
+@runtime_checkable
 class Tabulated(Protocol):
     """A sampler that is a table: for every step (from_y, from_data, from_noise), whatever the model."""
 
