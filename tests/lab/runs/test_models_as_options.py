@@ -25,6 +25,11 @@ def test_a_student_takes_the_weights_of_the_run_that_is_named(teacher, tmp_path)
         assert torch.equal(model.teacher.get_parameter(name), weight)
 
 
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path):
+    folder, _ = runs.start("two_moons", out=tmp_path / "moons-0.3", steps=2, quiet=True)
+    assert runs.open_run(folder).model.sample(2).shape == (2, 2)
+
+
 def test_a_teacher_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SavedFileError, match=r"expected a run folder with run.json at .*nowhere"):
         runs.start(

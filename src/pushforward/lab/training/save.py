@@ -1,6 +1,6 @@
 """Save and load any model made of registered parts: safetensors for numbers, JSON for the architecture, nothing executed.
 
-A path that ends in a suffix is one file; any other path is a folder with `model.safetensors` and `model.json`. The
+A path that ends in a suffix is one file, unless such a folder is there; any other path is a folder with `model.safetensors` and `model.json`. The
 safetensors file carries the JSON in its header, so it is whole by itself; `model.json` is the copy for people, and a
 copy that disagrees is refused.
 """
@@ -39,7 +39,7 @@ def save(model: nn.Module, path: str | Path, *, about: dict[str, Any] | None = N
     """
     target = Path(path)
     header, tensors = _describe(model, about or {})
-    if target.suffix:
+    if target.suffix and not target.is_dir():
         write_tensors(target, tensors, header)
     else:
         write_tensors(target / "model.safetensors", tensors, header)
