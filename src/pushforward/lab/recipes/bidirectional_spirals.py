@@ -3,7 +3,8 @@
 Chen et al. 2018, https://arxiv.org/abs/1806.07366, section 5.1 and table 2: RMSE 0.1642, 0.1502 and 0.1346 with 30, 50 and 100 points
 given. Those are of times beyond the training range, on other draws of the same family, in the units of the spirals and not of their spread;
 the report's figures are in standard deviations, of observations with noise, which alone is 0.12 of them. `examples/spiral_errors.py`
-measures in their units: after 2,000 steps, six minutes on one thread, 1.17, 0.91 and 0.78 where all points are given.
+measures in their units: after 8,000 steps, ten minutes on one busy core, 0.73, 0.51 and 0.41 between 30, 50 and 100 points, and 1.8 in the last
+third, unseen. So the published figures are not reproduced.
 """
 
 from .recipe import Expected, Recipe
