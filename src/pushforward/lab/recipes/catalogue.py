@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pushforward.core.errors import ConfigError
 
-Kind = Literal["table", "images", "functions", "series"]
+Kind = Literal["table", "images", "functions", "series", "audio"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ MODELS: dict[str, Entry] = {
         Entry("residual_images", "pushforward.models.flows:residual_images", ("images",), "contractive residual flow of images; estimated density, by class"),
         Entry("transformer_flow", "pushforward.models.flows:transformer_flow", ("images", "table"), "causal transformers over patches or columns; exact density"),
         Entry("hybrid", "pushforward.models.flows:hybrid", ("images", "table"), "flow and classifier in one network; data with labels"),
+        Entry("made", "pushforward.models.autoregressive:made", ("table",), "masked autoregressive network; exact probabilities of levels, density of numbers"),
         Entry("v_diffusion", "pushforward.models.diffusion:v_diffusion", ("images", "table"), "diffusion on the cosine path, velocity prediction; images by class"),
         Entry("ddpm", "pushforward.models.diffusion:ddpm", ("images", "table"), "denoising diffusion, noise prediction, linear schedule"),
         Entry("score_sde", "pushforward.models.diffusion:score_sde", ("images", "table"), "score on the path of an SDE: vp, subvp or ve"),
@@ -87,7 +88,14 @@ MODELS: dict[str, Entry] = {
         Entry("rbm", "pushforward.models.energy:rbm", ("table", "images"), "restricted Boltzmann machine of yes-or-no columns, or of black and white pixels"),
         Entry("energy_model", "pushforward.models.energy:energy_model", ("table", "images"), "any network as an energy, by Langevin chains or score matching"),
         Entry("joint_energy", "pushforward.models.energy:joint_energy", ("images", "table"), "classifier and energy-based density in one network; data with labels"),
+        Entry("wavenet", "pushforward.models.autoregressive:wavenet", ("audio",), "dilated causal convolutions over a waveform; exact, by class"),
         Entry("conditional_neural_process", "pushforward.models.processes:conditional_neural_process", ("functions",), "few-shot regression on sets of functions"),
+        Entry("neural_process", "pushforward.models.processes:neural_process", ("functions",), "few-shot regression by one latent vector a function; joint predictions"),
+        Entry("attentive_neural_process", "pushforward.models.processes:attentive_neural_process", ("functions",), "few-shot regression by attention to the given points; latent=true for joint predictions"),
+        Entry("convolutional_neural_process", "pushforward.models.processes:convolutional_neural_process", ("functions",), "few-shot regression that shifts with its points; of 1 or 2 coordinates"),
+        Entry("transformer_neural_process", "pushforward.models.processes:transformer_neural_process", ("functions",), "few-shot regression by a transformer of points and places"),
+        Entry("neural_ode_process", "pushforward.models.processes:neural_ode_process", ("functions",), "few-shot regression of functions of time that move by an unknown law, jointly"),
+        Entry("gaussian_process", "pushforward.models.processes:gaussian_process", ("functions",), "exact regression with a fitted kernel; sparse for many points"),
         Entry("latent_ode", "pushforward.models.dynamics:latent_ode", ("series",), "latent ODE; interpolates and forecasts series, with bands"),
         Entry("neural_sde", "pushforward.models.dynamics:neural_sde", ("series",), "diffusion of the observed channels; smooths and forecasts series, with bands"),
         Entry("latent_sde", "pushforward.models.dynamics:latent_sde", ("series",), "hidden diffusion and decoder; interpolates and forecasts series, with bands"),
@@ -103,6 +111,7 @@ DEFAULTS: dict[Kind, str] = {
     "images": "v_diffusion",
     "functions": "conditional_neural_process",
     "series": "latent_ode",
+    "audio": "wavenet",
 }
 
 

@@ -15,6 +15,8 @@ from pushforward.parts import data as pf_data
 from .config import Config
 from .records import is_record, split_record
 
+PIECES = 40  # that a few long recordings are cut into
+
 
 @dataclass(frozen=True)
 class Run:
@@ -84,12 +86,23 @@ def load_data(source: str, options: dict[str, Any]) -> Any:
 
 
 def parts_of(config: Config, data: Any) -> tuple[Any, Any, Any]:
-    """The data of a run divided: train, held-out, test. Named series with an official test part are tested on that part."""
+    """The data of a run divided: train, held-out, test. Named series and tables with official parts are tested on theirs."""
     parts = next((named.parts for named in pf_data.names() if named.name == config.data), ())
-    if isinstance(data, pf_data.Series) and set(parts) == {"train", "test"} and "part" not in config.data_options:
+    if (
+        isinstance(data, pf_data.Series | pf_data.Audio)
+        and set(parts) == {"train", "test"}
+        and "part" not in config.data_options
+    ):
         test = load_data(config.data, {**config.data_options, "part": "test"})
         train, held_out = data.split((0.85, 0.15), config.seed)
         return train, held_out, test
+    if (
+        isinstance(data, pf_data.Table)
+        and set(parts) == {"train", "valid", "test"}
+        and "part" not in config.data_options
+    ):
+        held_out, test = (load_data(config.data, {**config.data_options, "part": part}) for part in ("valid", "test"))
+        return data, held_out, test
     return split(data, config.seed)
 
 
@@ -97,6 +110,8 @@ def split(data: Any, seed: int) -> tuple[Any, Any, Any]:
     """Eight tenths to train, a tenth held out for early stopping, a tenth for the test; long records are cut in time."""
     if isinstance(data, pf_data.Series) and is_record(data):
         return split_record(data)
+    if isinstance(data, pf_data.Audio) and len(data) < 10:  # a few long recordings
+        data = data.cut(max(1, int(data.lengths.sum()) // PIECES))
     if len(data) < 10:
         raise DataError(
             f"expected at least 10 rows to fit (8 to train on, 1 to stop by, 1 to test), got {len(data)}; give more data"

@@ -1,5 +1,6 @@
 """Distributions to start from and to put together: bases, mixtures, and flows."""
 
+from . import outputs
 from .check_report import CheckReport
 from .dequantised import Dequantised
 from .flow import Flow
@@ -19,4 +20,5 @@ __all__ = [
     "Mixture",
     "Uniform",
     "VariationalDequantised",
+    "outputs",
 ]

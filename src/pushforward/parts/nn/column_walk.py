@@ -34,6 +34,7 @@ class Walk:
     biases: list[Tensor]  # `(units, 1)`, or with the condition's share `(units, n)`
     cuts: list[list[int]]
     activation: Callable[[Tensor], Tensor]
+    widths: list[int]  # how many inputs each place has: 1 for a number, one for each level of a category
 
     @classmethod
     def of(cls, network: MaskedMLP, condition: Tensor | None) -> "Walk":
@@ -52,17 +53,20 @@ class Walk:
             hidden = [[bisect_left(row, p) for p in range(places + 1)] for row in network.degrees]
         # A feature is known one step later than a unit of its number: place p is below degree p + 1.
         cuts = [[max(p - 1, 0) for p in range(places + 1)], *hidden, [p * size for p in range(places + 1)]]
-        return cls(size, weights, biases, cuts, network.activation)
+        return cls(size, weights, biases, cuts, network.activation, [1] * places)
 
     def forward(self, rows: int, step: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """Features `(places, n)` in order, each of them `step(place, parameters)` with parameters `(size, n)`."""
+        """Features `(places, n)` in order, each of them `step(place, parameters)` with parameters `(size, n)`.
+
+        A place of several inputs gives them all, `(width, n)`.
+        """
         places = len(self.cuts[-1]) - 1
         first = self.biases[0]
         stages = [
-            first.new_empty(places, rows),
+            first.new_empty(sum(self.widths), rows),
             *(b.expand(-1, rows).clone(memory_format=torch.contiguous_format) for b in self.biases),
         ]
-        known = stages[0].unbind(0)
+        known = stages[0].split(self.widths)
         for start in range(0, places, BLOCK):
             end = min(start + BLOCK, places)
             for i, weight in enumerate(self.weights):

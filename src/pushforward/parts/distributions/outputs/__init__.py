@@ -2,8 +2,8 @@
 
 from .bernoulli import Bernoulli
 from .categorical import Categorical
-from .gaussian_mixture import GaussianMixture
 from .logistic_mixture import ColourLogisticMixture, LogisticMixture
+from .normal_mixture import NormalMixture
 from .output import Output
 
-__all__ = ["Bernoulli", "Categorical", "ColourLogisticMixture", "GaussianMixture", "LogisticMixture", "Output"]
+__all__ = ["Bernoulli", "Categorical", "ColourLogisticMixture", "LogisticMixture", "NormalMixture", "Output"]

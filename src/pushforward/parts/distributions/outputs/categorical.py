@@ -6,16 +6,16 @@ a / temperature instead of a, and the nucleus, the fewest most probable levels t
 """
 
 import torch
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 
 from pushforward.core.errors import ConfigError
 from pushforward.core.registry import register
 
-from .output import require_settings, select
+from .output import off_support, require_settings, select
 
 
 @register
-class Categorical:
+class Categorical(nn.Module):
     """`levels` logits for a whole number 0 .. levels - 1, held as a float.
 
     Raises `ConfigError` for fewer than 2 levels.
@@ -27,24 +27,27 @@ class Categorical:
     uniforms = 1
     element = Size(())
     discrete = True
+    nucleus = True
 
     def __init__(self, levels: int):
+        super().__init__()
         if levels < 2:
             raise ConfigError(f"expected at least 2 levels, got {levels}; a column that never changes says nothing")
         self.levels = self.size = levels
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log mass `(...)` of x `(...)` by logits `(..., levels)`; -inf for what is no level."""
-        level = x.round().clamp(0, self.levels - 1)
+        is_level = (x == x.round()) & (x >= 0) & (x < self.levels)
+        level = torch.where(is_level, x, 0)  # so that even what is no number has an index
         log_mass = parameters.gather(-1, level.long()[..., None])[..., 0] - parameters.logsumexp(-1)
-        return torch.where(level == x, log_mass, -torch.inf)
+        return torch.where(is_level, log_mass, off_support(x))
 
     def sample(self, parameters: Tensor, u: Tensor, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
         """The level `(...)` at which the distribution function passes u `(..., 1)`."""
-        require_settings(temperature, top_p, nucleus=True)
+        require_settings(temperature, top_p, self.nucleus)
         mass = (parameters / temperature).softmax(-1)
         if top_p < 1:
-            ranked, place = mass.sort(-1, descending=True, stable=True)
+            ranked, place = mass.sort(dim=-1, descending=True, stable=True)
             # A level stays when those before it do not yet hold top_p: the most probable one always does.
             kept = ranked.cumsum(-1) - ranked < top_p
             mass = torch.zeros_like(mass).scatter(-1, place, ranked * kept)

@@ -11,17 +11,17 @@ Salimans, Karpathy, Chen and Kingma 2017, https://arxiv.org/abs/1701.05517, sect
 """
 
 import torch
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from pushforward.core.errors import ConfigError
 from pushforward.core.registry import register
 
-from .output import require_settings, select
+from .output import off_support, require_settings, select
 
 
 @register
-class LogisticMixture:
+class LogisticMixture(nn.Module):
     """Parameters `[logits, means, log_scales]`, each `components` wide, for a whole number 0 .. levels - 1.
 
     Means and scales are in the units of y, from -1 to 1; `log s` never falls below `lowest`. At a temperature T weights are
@@ -35,8 +35,10 @@ class LogisticMixture:
     uniforms = 2
     element = Size(())
     discrete = True
+    nucleus = False
 
     def __init__(self, components: int = 10, levels: int = 256, lowest: float = -7.0):
+        super().__init__()
         _require(components, levels)
         self.components, self.levels, self.lowest = components, levels, lowest
         self.size = 3 * components
@@ -49,7 +51,7 @@ class LogisticMixture:
 
     def sample(self, parameters: Tensor, u: Tensor, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
         """u `(..., 2)` selects a component, and the level in it."""
-        require_settings(temperature, top_p, nucleus=False)
+        require_settings(temperature, top_p, self.nucleus)
         logits, mean, log_scale = parameters.split(self.components, -1)
         chosen = select((logits / temperature).softmax(-1), u[..., 0])[..., None]
         mean, log_scale = (p.gather(-1, chosen)[..., 0] for p in (mean, log_scale.clamp(min=self.lowest)))
@@ -57,7 +59,7 @@ class LogisticMixture:
 
 
 @register
-class ColourLogisticMixture:
+class ColourLogisticMixture(nn.Module):
     """Three whole numbers 0 .. levels - 1 of one pixel, red, green and blue: `10 * components` parameters.
 
     They are the logits, then means, log scales and coefficients `(a, b, c)`, each `3 * components` wide (numbers first,
@@ -72,8 +74,10 @@ class ColourLogisticMixture:
     uniforms = 4
     element = Size((3,))
     discrete = True
+    nucleus = False
 
     def __init__(self, components: int = 10, levels: int = 256, lowest: float = -7.0):
+        super().__init__()
         _require(components, levels)
         self.components, self.levels, self.lowest = components, levels, lowest
         self.size = 10 * components
@@ -88,7 +92,7 @@ class ColourLogisticMixture:
 
     def sample(self, parameters: Tensor, u: Tensor, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
         """u `(..., 4)` selects a component, and the levels of red, green and blue, in turn."""
-        require_settings(temperature, top_p, nucleus=False)
+        require_settings(temperature, top_p, self.nucleus)
         logits, mean, log_scale, coefficients = self._split(parameters)
         chosen = select((logits / temperature).softmax(-1), u[..., 0])[..., None]
         m, (a, b, c) = ([p.gather(-1, chosen)[..., 0] for p in group] for group in (mean, coefficients))
@@ -114,8 +118,12 @@ def log_cell_mass(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Te
     # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)): no difference of numbers that are nearly alike.
     inner = torch.log(-torch.expm1(-2 * h * per_scale))
     low, high = x == 0, x == levels - 1
-    mass = torch.where(high, 0, logsigmoid(above)) + torch.where(low, 0, logsigmoid(-below)) + torch.where(low | high, 0, inner)
-    return torch.where((x == x.round()) & (x >= 0) & (x <= levels - 1), mass, -torch.inf)
+    mass = (
+        torch.where(high, 0, logsigmoid(above))
+        + torch.where(low, 0, logsigmoid(-below))
+        + torch.where(low | high, 0, inner)
+    )
+    return torch.where((x == x.round()) & (x >= 0) & (x <= levels - 1), mass, off_support(x))
 
 
 def _level(y: Tensor, levels: int) -> Tensor:

@@ -22,6 +22,7 @@ class Output(Protocol):
     uniforms: int
     element: Size
     discrete: bool  # whether log_prob is that of a probability, not of a density
+    nucleus: bool  # whether draws can be truncated to the most probable `top_p` of the mass
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log probability or density `(...)` of x `(..., *element)`, by parameters `(..., size)`; -inf off the support."""
@@ -32,6 +33,11 @@ class Output(Protocol):
         ...
 
 
+def off_support(x: Tensor) -> Tensor:
+    """The log probability of a value that cannot be: -inf, and NaN where x is NaN, since a missing value is not one outside."""
+    return torch.where(x.isnan(), x, -torch.inf)
+
+
 def require_settings(temperature: float, top_p: float, nucleus: bool) -> None:
     """Raise `ConfigError` for a temperature or a truncation that cannot be."""
     if not 0 < temperature < float("inf"):
@@ -39,7 +45,9 @@ def require_settings(temperature: float, top_p: float, nucleus: bool) -> None:
     if not 0 < top_p <= 1:
         raise ConfigError(f"expected top_p in (0, 1], got {top_p:g}; 1 leaves nothing out")
     if top_p < 1 and not nucleus:
-        raise ConfigError(f"expected top_p=1 for an output of numbers, got {top_p:g}; use a temperature below 1 instead")
+        raise ConfigError(
+            f"expected top_p=1 for an output of numbers, got {top_p:g}; use a temperature below 1 instead"
+        )
 
 
 def select(probabilities: Tensor, u: Tensor) -> Tensor:

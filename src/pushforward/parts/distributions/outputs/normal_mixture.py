@@ -6,7 +6,7 @@ Bishop 1994, "Mixture density networks", https://publications.aston.ac.uk/id/epr
 import math
 
 import torch
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 
 from pushforward.core.errors import ConfigError
 from pushforward.core.registry import register
@@ -17,21 +17,23 @@ _LOG_ROOT_2PI = math.log(2 * math.pi) / 2
 
 
 @register
-class GaussianMixture:
+class NormalMixture(nn.Module):
     """Parameters `[logits, means, log_scales]`, each `components` wide; one component has no logit.
 
     `log s` never falls below `lowest`, or the density of a number that is repeated would grow without end. At a temperature T
     weights are w^(1/T) and scales T s. Raises `ConfigError` for fewer than 1 component.
 
-    >>> GaussianMixture().log_prob(torch.zeros(1, 2), torch.zeros(1)).exp()
+    >>> NormalMixture().log_prob(torch.zeros(1, 2), torch.zeros(1)).exp()
     tensor([0.3989])
     """
 
     uniforms = 2
     element = Size(())
     discrete = False
+    nucleus = False
 
     def __init__(self, components: int = 1, lowest: float = -7.0):
+        super().__init__()
         if components < 1:
             raise ConfigError(f"expected at least 1 component, got {components}; 1 is a Gaussian")
         self.components, self.lowest = components, lowest
@@ -46,7 +48,7 @@ class GaussianMixture:
 
     def sample(self, parameters: Tensor, u: Tensor, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
         """u `(..., 2)` selects a component, and the place in it by the inverse distribution function."""
-        require_settings(temperature, top_p, nucleus=False)
+        require_settings(temperature, top_p, self.nucleus)
         logits, mean, log_scale = self._split(parameters)
         if logits is None:
             mean, log_scale = mean[..., 0], log_scale[..., 0]

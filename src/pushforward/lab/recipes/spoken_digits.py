@@ -1,0 +1,18 @@
+"""WaveNet of spoken digits, by digit (needs PUSHFORWARD_DATA): 6 people, 8 kHz, the waveform itself sample by sample.
+
+van den Oord et al. 2016, https://arxiv.org/abs/1609.03499, report listening tests on hours of speech and days of training. This is
+twenty minutes of speech; what can be compared are bits a sample of held-out recordings, and whether a classifier hears the digit.
+"""
+
+from .recipe import Recipe
+
+RECIPE = Recipe(
+    name="spoken_digits",
+    summary="WaveNet of spoken digits, by digit; draws sound",
+    data="fsdd",
+    model="wavenet",
+    minutes=20.0,
+    paper="https://arxiv.org/abs/1609.03499",
+    options={"width": 32, "skip": 64, "layers": 9, "stacks": 2, "window": 2048},
+    settings={"batch_size": 8, "learning_rate": 2e-3, "evaluate_every": 200, "held_out_rows": 96, "patience": 0},
+)
