@@ -12,7 +12,8 @@ from pushforward import Context, Distribution, Process, UserError
 from pushforward.lab.report import report, report_density, report_process
 from pushforward.lab.report.baselines import gaussian, independent_columns
 from pushforward.lab.report.process_model import split_context
-from pushforward.parts.data import FunctionSet, Images, Table
+from pushforward.models.processes import oracle_for
+from pushforward.parts.data import FunctionSet, Images, Table, gp_draws
 
 HISTORY = [
     {"step": 10 * i, "loss": 1 / i, "held_out_loss": 1.1 / i, "learning_rate": 1e-3, "seconds": 2.0 * i}
@@ -190,6 +191,9 @@ class Reshaped(torch.distributions.Distribution):
     def log_prob(self, value):
         return self.base.log_prob(value[..., 0])
 
+    def sample(self, sample_shape=()):
+        return self.base.sample(sample_shape)[..., None]
+
 
 def functions(ragged):
     x, y = torch.rand(200, 30, 1), torch.randn(200, 30, 1)
@@ -206,8 +210,9 @@ def test_the_report_of_a_process_by_the_true_model(joint, ragged):
         -0.5 * math.log(2 * math.pi * math.e), abs=0.1
     )
     assert page.values["within the 90 % band (%)"] == pytest.approx(90, abs=3)
-    assert page.html().count("given</td>") == 5
+    assert page.html().count("given</td>") == 6  # 0, 1, 3, 5, 10, 20 of 30 points
     assert page.html().count("<figure>") == 2
+    assert ("Thin lines are whole functions" in page.html()) == joint
 
 
 def test_the_report_of_a_process_refuses_what_it_cannot_score():
@@ -221,6 +226,16 @@ def test_a_reference_stands_beside_the_model():
     page = report_process(White(joint=False), functions(ragged=False), [], reference=White(joint=True))
     assert "reference, nats a point" in page.html()
     assert "Training" not in page.html()
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_functions_of_a_gaussian_process_are_compared_with_it(joint):
+    data = gp_draws("rbf", 40, points=(4, 9), length_scale=0.8)
+    oracle = oracle_for(data)
+    page = report_process(oracle if joint else White(joint=False), data, [])
+    assert "reference, nats a point" in page.html()
+    if joint:  # the same process twice, jointly, with functions of different length
+        assert page.html().count("<td>0</td>") == 4
 
 
 def test_contexts_and_targets_share_no_point_and_are_nested():

@@ -5,13 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal
 
 from pushforward.core.errors import UserError
 from pushforward.core.process import Context
 from pushforward.core.registry import device_of
 from pushforward.lab.metrics import Estimate, crps
 from pushforward.lab.plots import bands
+from pushforward.models.processes import JointNormal, joint_log_prob, oracle_for
 
 from .common import History, some_rows, training_section, training_values
 from .page import Report
@@ -26,12 +27,13 @@ central 90 % interval holds: a calibrated model scores 90.
 
 
 def report_process(model: Any, test: Any, history: History, *, seed: int = 0, title: str = "",
-                   minutes: float | None = None, contexts: Sequence[int] = (1, 3, 5, 10, 20),
+                   minutes: float | None = None, contexts: Sequence[int] = (0, 1, 3, 5, 10, 20, 50),
                    reference: Any = None, most_functions: int = 1000,
                    expected: Mapping[str, tuple[float, float]] | None = None) -> Report:  # fmt: skip
     """Predict held-out functions from contexts of several sizes.
 
-    `reference` is a process to compare with, such as the Gaussian process that the functions were drawn from.
+    `reference` is a process to compare with; functions of `gp_draws` are compared with the Gaussian process that they were drawn from
+    unless another is given, jointly if the model predicts jointly. The gap to it is what there is left to learn.
     `expected` maps names of headline figures ("log-likelihood a point, 10 given") to ranges. Raises `UserError` when
     the functions have too few points for every context size.
     """
@@ -43,6 +45,9 @@ def report_process(model: Any, test: Any, history: History, *, seed: int = 0, ti
     if not sizes:
         raise UserError(f"expected functions of more than {min(contexts)} points, got at most {int(batch.mask.sum(1).max())}; "
                         "give smaller contexts")  # fmt: skip
+    if reference is None and getattr(test, "process", None) is not None:
+        reference = oracle_for(test)
+    reference = None if reference is None else reference.to(device_of(model))
     rows = []
     for size in sizes:
         score = _score(model, *split_context(batch, size, seed))
@@ -55,15 +60,15 @@ def report_process(model: Any, test: Any, history: History, *, seed: int = 0, ti
             (100 * score[2].value, 100 * score[2].std_error),
         ]
         if reference is not None:
-            other = _score(reference, *split_context(batch, size, seed))[0]
-            row.append((other.value, other.std_error))
+            other = _score(reference, *split_context(batch, size, seed), like=model)[0]
+            row += [(other.value, other.std_error), other.value - score[0].value]
         rows.append(row)
     training_values(page, model, history, minutes)
 
     if model.x_dim == 1:
         _bands_section(page, model, batch, sizes, seed)
     page.section("Likelihood by the size of the context").text(LIKELIHOOD)
-    columns = ["", "nats a point", "CRPS", "within 90 % (%)", "reference, nats a point"]
+    columns = ["", "nats a point", "CRPS", "within 90 % (%)", "reference, nats a point", "gap"]
     page.table(rows, columns[: len(rows[0])], f"Mean over {len(batch):,} test functions.")
     training_section(page, history, "nats a point")
     return page
@@ -92,9 +97,14 @@ def _rank(mask: Tensor, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def _score(model: Any, context: Context, target: Context) -> tuple[Estimate, Estimate, Estimate]:
-    """Log-likelihood, CRPS and coverage of the 90 % interval: means a point, with standard errors over functions."""
+def _score(model: Any, context: Context, target: Context, like: Any = None) -> tuple[Estimate, Estimate, Estimate]:
+    """Log-likelihood, CRPS and coverage of the 90 % interval: means a point, with standard errors over functions.
+
+    Targets are taken one by one where those of the model `like` are.
+    """
     prediction = model.predict(context, target.x)
+    if like is not None and isinstance(like.predict(context, target.x), Independent):
+        prediction = Independent(Normal(prediction.mean, prediction.stddev), 2)
     share = target.mask / target.mask.sum(1, keepdim=True)
     likelihood = _log_prob(prediction, target)
     error = (crps(prediction.mean, prediction.stddev, target.y).mean(-1) * share).sum(1)
@@ -110,6 +120,10 @@ def _log_prob(prediction: Distribution, target: Context) -> Tensor:
         each = prediction.base_dist.log_prob(target.y)
         each = each.reshape(*each.shape[:2], -1).sum(-1)
         return torch.where(target.mask, each, 0.0).sum(1) / count
+    if isinstance(prediction, JointNormal):
+        return prediction.log_prob_where(target.y, target.mask) / count
+    if isinstance(prediction, MixtureSameFamily):
+        return joint_log_prob(prediction, target.y, target.mask) / count
     if not target.mask.all():
         raise UserError("expected functions with as many points each, since this model predicts them jointly, got "
                         "functions of different length; pass those of one length")  # fmt: skip
@@ -125,17 +139,24 @@ def _bands_section(page: Report, model: Any, batch: Any, sizes: Sequence[int], s
     shown = rank < torch.tensor(chosen, device=rank.device)[:, None]
     at = x[mask][:, 0]
     grid = torch.linspace(float(at.min()), float(at.max()), 150, device=x.device, dtype=x.dtype).expand(n, 150)
-    means, stds = [], []
+    means, stds, draws = [], [], []
     for i, size in enumerate(chosen):  # one by one: contexts of different size need no padding
         points = rank[i].argsort()[: min(size, int(mask[i].sum()))]
         prediction = model.predict(Context.of(x[i : i + 1, points], y[i : i + 1, points]), grid[i : i + 1, :, None])
         means.append(prediction.mean[..., 0])
         stds.append(prediction.stddev[..., 0])
+        if not isinstance(prediction, Independent):
+            with torch.random.fork_rng(devices=[grid.device] if grid.is_cuda else []):
+                torch.manual_seed(seed + i)
+                draws.append(prediction.sample(torch.Size([3]))[..., 0])
     figure = bands(
-        grid, torch.cat(means), torch.cat(stds), context=Context(x, y, mask & shown), unseen=Context(x, y, mask & ~shown),
+        grid, torch.cat(means), torch.cat(stds), draws=torch.cat(draws, 1) if draws else None,
+        context=Context(x, y, mask & shown), unseen=Context(x, y, mask & ~shown),
         titles=[f"{size} point{'s' * (size > 1)} given" for size in chosen],
     )  # fmt: skip
     page.section("Predictions")
     page.figure(
-        figure, "Mean and bands of one and two standard deviations, given the black points. Blue ones were hidden."
+        figure,
+        "Mean and bands of one and two standard deviations, given the black points. Blue ones were hidden."
+        + (" Thin lines are whole functions, drawn from the joint prediction." if draws else ""),
     )

@@ -3,6 +3,7 @@
 Files of the last kind are never shipped with the package, since many state no licence; they stay where the user has them.
 """
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,19 +15,23 @@ import numpy as np
 from pushforward.core.errors import ConfigError, DataError
 
 from .array_file import read_array_file
+from .audio import Audio
 from .csv_file import read_csv
-from .function_sets import FunctionSet, gp_draws, sines
+from .function_families import oscillators, rotating_digits, sawtooth
+from .function_sets import GP_SETS, FunctionSet, gp_draws, sines
 from .images import Images
 from .physionet import read_physionet2012
+from .populations import lotka_volterra, predator_prey
 from .series import Series
 from .series_csv import SeriesColumns, read_series_csv
 from .series_toys import bidirectional_spirals, damped_oscillator, ornstein_uhlenbeck
 from .table import Table, table_of
 from .toys import TOYS, toy
 from .ts_file import read_ts
+from .wav_file import NAMED
 
 VARIABLE = "PUSHFORWARD_DATA"
-Kind = Literal["table", "images", "functions", "series"]
+Kind = Literal["table", "images", "functions", "series", "audio"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class _Set:
 
     kind: Kind
     summary: str
-    read: Callable[[list[Path], Choice], Table | Images | FunctionSet | Series]
+    read: Callable[[list[Path], Choice], Table | Images | FunctionSet | Series | Audio]
     files: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     labels: bool = False  # can they be chosen?
@@ -78,7 +83,7 @@ def names() -> tuple[NamedData, ...]:
                  for name, own in SETS.items())  # fmt: skip
 
 
-def read_named(name: str, choice: Choice) -> Table | Images | FunctionSet | Series:
+def read_named(name: str, choice: Choice) -> Table | Images | FunctionSet | Series | Audio:
     """Read one of `names()`. Raises `DataError` when its files are not here, `ConfigError` for a part it does not have."""
     own = SETS[name]
     if choice.part is not None and choice.part not in own.parts:
@@ -168,6 +173,19 @@ def _omniglot(paths: list[Path], choice: Choice) -> Images:
         return Images.of(archive["x28"], archive[choice.label] if choice.label else both, levels=256, where="omniglot")
 
 
+def _fsdd(paths: list[Path], choice: Choice) -> Audio:
+    """Recordings 0 to 4 of each digit and speaker are the test part."""
+    label = choice.label or "digit"
+    if label not in NAMED:
+        raise ConfigError(f"expected label {', '.join(NAMED)} for fsdd, got {label!r}; choose one")
+    with np.load(paths[0], allow_pickle=False) as archive:
+        sound, offsets = archive["audio"], archive["offsets"]
+        names = [str(name).split("_") for name in archive["name"]]
+    rows = [i for i, name in enumerate(names) if (int(name[2]) < 5) == (choice.part == "test")]
+    labels = ["_".join(names[i][k] for k in NAMED[label]) for i in rows]
+    return Audio.of([sound[offsets[i] : offsets[i + 1]] for i in rows], rate=8000, labels=labels, where="fsdd")
+
+
 def _csv(summary: str, columns: str, *files: str) -> _Set:
     """A table in PUSHFORWARD_DATA without a header; two files are its training and its test part."""
 
@@ -219,6 +237,14 @@ _ADULT = ("age workclass fnlwgt education education_num marital_status occupatio
           "capital_loss hours_per_week native_country income")  # fmt: skip
 _ABALONE = "sex length diameter height whole_weight shucked_weight viscera_weight shell_weight rings"
 _CURVES = 4096
+_ABOUT_GP = {
+    "gp_rbf": "4,096 smooth curves of a Gaussian process",
+    "gp_matern52": "4,096 rougher curves of a Gaussian process",
+    "gp_periodic": "4,096 repeating curves of a Gaussian process",
+    "gp_rbf_noisy": "4,096 smooth curves of a Gaussian process, noise of variance 0.05",
+    "gp_matern52_noisy": "4,096 rougher curves of a Gaussian process, noise of variance 0.05",
+    "gp_weakly_periodic": "4,096 almost repeating curves of a Gaussian process, noise of variance 0.05",
+}
 _HALVES, _THIRDS = ("train", "test"), ("train", "valid", "test")
 _ABOUT_TOYS = {
     "two_moons": "two half circles",
@@ -231,10 +257,13 @@ _ABOUT_TOYS = {
 
 SETS: dict[str, _Set] = {
     **{name: _toy(name, _ABOUT_TOYS[name]) for name in TOYS},
-    "gp_rbf": _functions("4,096 smooth curves of a Gaussian process", lambda: gp_draws("rbf", _CURVES)),
-    "gp_matern52": _functions("4,096 rougher curves of a Gaussian process", lambda: gp_draws("matern52", _CURVES)),
-    "gp_periodic": _functions("4,096 repeating curves of a Gaussian process", lambda: gp_draws("periodic", _CURVES)),
+    **{name: _functions(_ABOUT_GP[name], functools.partial(gp_draws, n=_CURVES, **options)) for name, options in GP_SETS.items()},
     "sines": _functions("4,096 waves of random height and shift", lambda: sines(_CURVES)),
+    "sawtooth": _functions("4,096 saws of random pitch, direction and shift", lambda: sawtooth(_CURVES)),
+    "oscillators": _functions("4,096 damped waves of random height and shift", lambda: oscillators(_CURVES)),
+    "lotka_volterra": _functions("1,024 pairs of hunters and hunted, by the differential equation", lambda: lotka_volterra(1024)),
+    "predator_prey": _functions("1,024 pairs of hunters and hunted, born and dying one by one", lambda: predator_prey(1024)),
+    "rotating_digits": _functions("183 threes of 8 x 8 pixels that turn once around in 16 frames (scikit-learn)", rotating_digits),
     "bidirectional_spirals": _drawn_series("1,000 spirals in the plane, clockwise or not, 100 irregular instants each", bidirectional_spirals),
     "ornstein_uhlenbeck": _drawn_series("1,000 Ornstein-Uhlenbeck processes at 50 irregular instants", ornstein_uhlenbeck),
     "damped_oscillator": _drawn_series("1,000 damped oscillations, position and speed at 50 irregular instants", damped_oscillator),
@@ -249,6 +278,7 @@ SETS: dict[str, _Set] = {
     "smiles": _Set("images", "13,165 grey faces, 64 x 64, smiling or not", _smiles, ("smiles64.npz",)),
     "freyfaces": _Set("images", "1,965 video frames of one face, 28 x 20", _freyfaces, ("freyfaces.npz",)),
     "omniglot": _Set("images", "4,840 drawings of 242 letters by 20 people, 28 x 28", _omniglot, ("omniglot_small.npz",), labels=True),
+    "fsdd": _Set("audio", "3,000 spoken digits of 6 people, 8 kHz, 10 classes", _fsdd, ("fsdd.npz",), _HALVES, labels=True),
     "nltcs": _Set("table", "21,574 rows of 16 binary columns, disabilities", _binary, ("debd/nltcs.npz",), _THIRDS),
     "plants": _Set("table", "23,215 rows of 69 binary columns, where plants grow", _binary, ("debd/plants.npz",), _THIRDS),
     "baudio": _Set("table", "20,000 rows of 100 binary columns, music listened to", _binary, ("debd/baudio.npz",), _THIRDS),

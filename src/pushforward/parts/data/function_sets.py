@@ -14,9 +14,12 @@ from torch import Tensor
 
 from pushforward.core.batching import in_chunks
 from pushforward.core.errors import ConfigError, DataError
+from pushforward.core.process import Context
 from pushforward.core.random import RowGenerator
 
-from .covariances import covariance_matrix, factor
+from .covariances import covariance_of, factor, kernel_text, parse_kernel
+from .images import Images
+from .series import Series
 from .split import split_rows
 
 
@@ -31,6 +34,10 @@ class FunctionBatch:
     def __len__(self) -> int:
         return len(self.x)
 
+    def context(self) -> Context:
+        """All points, as what a `Process` is told."""
+        return Context(self.x, self.y, self.mask)
+
     def to(self, device: torch.device | str) -> "FunctionBatch":
         """Move to a device."""
         return replace(self, x=self.x.to(device), y=self.y.to(device), mask=self.mask.to(device))
@@ -40,6 +47,7 @@ class FunctionBatch:
 class FunctionSet:
     """A data set whose rows are functions, padded to the longest; the fields are those of `FunctionBatch`.
 
+    `process` is the Gaussian process that they were drawn from, if they were: its kernel and the noise, as `gp_draws` writes them.
     Raises `DataError` for shapes that do not fit, and for a real point that is not finite.
 
     >>> curves = FunctionSet.of(torch.zeros(10, 5, 1), torch.zeros(10, 5, 2))
@@ -50,6 +58,7 @@ class FunctionSet:
     x: Tensor
     y: Tensor
     mask: Tensor
+    process: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:
         x, y, mask = self.x, self.y, self.mask
@@ -65,6 +74,32 @@ class FunctionSet:
     def of(cls, x: Tensor, y: Tensor, mask: Tensor | None = None) -> "FunctionSet":
         """Build a set; without a mask every point is real."""
         return cls(x, y, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask)
+
+    @classmethod
+    def from_images(cls, images: Images) -> "FunctionSet":
+        """Pictures as functions from the plane: x is (row, column) in [-1, 1]^2 and y the channels in [0, 1].
+
+        Points go row by row, so that y of a picture is `(height * width, channels)` of it.
+
+        >>> FunctionSet.from_images(Images.of(torch.eye(8, dtype=torch.long)[None] * 255)).y[0, 9]
+        tensor([1.])
+        """
+        n, channels, height, width = images.pixels.shape
+        sides = [torch.linspace(-1, 1, side) if side > 1 else torch.zeros(1) for side in (height, width)]
+        where = torch.cartesian_prod(*sides).to(images.pixels.device)
+        y = images.pixels.movedim(1, -1).reshape(n, height * width, channels) / (images.levels - 1)
+        mask = torch.ones((), dtype=torch.bool, device=y.device)
+        return cls(where.to(y).expand(n, -1, 2), y, mask.expand(n, height * width))  # views: a set of pictures is large
+
+    @classmethod
+    def from_series(cls, series: Series) -> "FunctionSet":
+        """Time series as functions of time: instants at which every channel was observed are points, other instants are left out."""
+        whole = series.observed.all(-1)
+        if not whole.any(1).all():
+            raise DataError("expected an instant in every series at which all channels were observed, got none in series "
+                            f"{int((~whole.any(1)).int().argmax())}; choose fewer channels")  # fmt: skip
+        x, y = series.t[..., None].to(series.x), series.x
+        return cls(torch.where(whole[..., None], x, 0.0), torch.where(whole[..., None], y, 0.0), whole)
 
     def describe(self) -> dict[str, Any]:
         """What a saved model should know of its data, as plain JSON."""
@@ -83,6 +118,10 @@ class FunctionSet:
     def __len__(self) -> int:
         return len(self.x)
 
+    def context(self) -> Context:
+        """All points of all functions, as what a `Process` is told."""
+        return Context(self.x, self.y, self.mask)
+
     def take(self, index: Tensor) -> FunctionBatch:
         """The batch of these functions."""
         return FunctionBatch(self.x[index], self.y[index], self.mask[index])
@@ -94,7 +133,20 @@ class FunctionSet:
     def split(self, fractions: tuple[float, ...], seed: int = 0) -> tuple["FunctionSet", ...]:
         """Divide the functions at random, the same way for the same seed."""
         parts = [self.take(rows.to(self.x.device)) for rows in split_rows(len(self), fractions, seed)]
-        return tuple(FunctionSet(part.x, part.y, part.mask) for part in parts)
+        return tuple(FunctionSet(part.x, part.y, part.mask, self.process) for part in parts)
+
+
+BENCHMARK_NOISE = 0.05**0.5  # a variance of 0.05, as in the tasks of Bruinsma et al.
+# What a kernel and its noise are called in `load`. The last three are the tasks of Gordon et al. (2020, https://arxiv.org/abs/1910.13556)
+# with the scales of Bruinsma et al. (2023, https://arxiv.org/abs/2303.14468): x in [-2, 2], l = 0.25.
+GP_SETS: dict[str, dict[str, Any]] = {
+    "gp_rbf": {"kernel": "rbf"},
+    "gp_matern52": {"kernel": "matern52"},
+    "gp_periodic": {"kernel": "periodic"},
+    "gp_rbf_noisy": {"kernel": "rbf(0.25)", "noise": BENCHMARK_NOISE},
+    "gp_matern52_noisy": {"kernel": "matern52(0.25)", "noise": BENCHMARK_NOISE},
+    "gp_weakly_periodic": {"kernel": "rbf(0.5)*periodic(1, 0.25)", "noise": BENCHMARK_NOISE},
+}
 
 
 def gp_draws(kernel: str = "rbf", n: int = 1024, *, points: int | tuple[int, int] = 64, x_dim: int = 1, low: float = -2.0,
@@ -102,7 +154,8 @@ def gp_draws(kernel: str = "rbf", n: int = 1024, *, points: int | tuple[int, int
              x: Float[Tensor, "points x_dim"] | None = None) -> FunctionSet:  # fmt: skip
     """Draw `n` functions from a zero-mean Gaussian process, each at points uniform between `low` and `high`.
 
-    `kernel` is one of "rbf", "matern52", "matern12", "periodic", "brownian", or a sum such as "rbf+periodic".
+    `kernel` is one of "rbf", "matern52", "matern32", "matern12", "periodic", "brownian", or a sum or product such as
+    "rbf(2)*periodic + matern12", where scales in brackets go before `length_scale` and `period` (see `covariance_matrix`).
     `points` may be a range (least, most) for functions of different length. `noise` is the standard deviation of the
     observations. With `x` `(points, x_dim)` every function is seen at these points instead. Function 17 depends on
     `seed` and on 17, not on `n`. Computed in float64, returned in PyTorch's default dtype. Raises `ConfigError` for
@@ -115,20 +168,20 @@ def gp_draws(kernel: str = "rbf", n: int = 1024, *, points: int | tuple[int, int
     if x is not None:
         where, mask = x.double().expand(n, *x.shape), torch.ones(n, len(x), dtype=torch.bool)
     else:
-        where, mask = _points(generator, points, x_dim, low, high)
+        where, mask = random_points(generator, points, x_dim, low, high)
     standard = generator.fork(2).normal(where.shape[1], 1, dtype=torch.float64)
-    scales = {"length_scale": length_scale, "period": period}
+    summands = parse_kernel(kernel, length_scale=length_scale, period=period)
 
     def lower(at: Tensor) -> Tensor:
         diagonal = noise**2 * torch.eye(at.shape[-2], dtype=torch.float64)
-        return factor(covariance_matrix(kernel, at, at, **scales) + diagonal)
+        return factor(covariance_of(summands, at, at) + diagonal)
 
     if x is not None:
         y = (lower(x.double()) @ standard[..., 0].T).T[..., None]
     else:
         rows = max(1, (1 << 23) // where.shape[1] ** 2)  # 64 MiB of covariances at a time
         y = in_chunks(lambda at, e: lower(at) @ e, rows, where, standard)
-    return _padded(where, y, mask)
+    return replace(padded(where, y, mask), process=(kernel_text(summands), float(noise)))
 
 
 def sines(n: int = 1024, *, points: int | tuple[int, int] = 64, low: float = -math.pi, high: float = math.pi,
@@ -143,18 +196,19 @@ def sines(n: int = 1024, *, points: int | tuple[int, int] = 64, low: float = -ma
     True
     """
     generator = RowGenerator(seed, n)
-    x, mask = _points(generator, points, 1, low, high)
+    x, mask = random_points(generator, points, 1, low, high)
     a, b = (
         first + (last - first) * generator.fork(label).uniform(1, 1, dtype=torch.float64)
         for label, (first, last) in ((3, amplitude), (4, shift))
     )
     y = a * (x - b).sin() + noise * generator.fork(2).normal(x.shape[1], 1, dtype=torch.float64)
-    return _padded(x, y, mask)
+    return padded(x, y, mask)
 
 
-def _points(
+def random_points(
     generator: RowGenerator, points: int | tuple[int, int], x_dim: int, low: float, high: float
 ) -> tuple[Tensor, Tensor]:
+    """Places of each function, uniform in a box, and the mask of those that it has."""
     least, most = (points, points) if isinstance(points, int) else points
     if not (1 <= least <= most and low < high):
         raise ConfigError(f"expected 1 <= least <= most points and low < high, got {least}, {most}, {low} and {high}")
@@ -163,6 +217,7 @@ def _points(
     return x, torch.arange(most) < lengths
 
 
-def _padded(x: Tensor, y: Tensor, mask: Tensor) -> FunctionSet:
+def padded(x: Tensor, y: Tensor, mask: Tensor) -> FunctionSet:
+    """A set in PyTorch's default dtype, zero where there is no point."""
     dtype = torch.get_default_dtype()
     return FunctionSet((x * mask[..., None]).to(dtype), (y * mask[..., None]).to(dtype), mask)
