@@ -17,7 +17,17 @@ from torch import Tensor
 import pushforward as pf
 from pushforward.core.path import Path
 from pushforward.core.random import RowGenerator
-from pushforward.models.diffusion.samplers import DDIM, Ancestral, ProbabilityFlow
+from pushforward.models.diffusion.samplers import (
+    DDIM,
+    Ancestral,
+    ChurnedHeun,
+    DPMSolver,
+    ProbabilityFlow,
+    ReverseDiffusion,
+    ReverseEulerMaruyama,
+    ReverseRungeKutta,
+    UniPC,
+)
 from pushforward.models.diffusion.samplers.ancestral import posterior
 from pushforward.parts.paths import VE, VP, Cosine, Linear, reverse_terms
 from tests.exact_mixture import ExactMixture, exact_model, standard_mixture
@@ -33,6 +43,13 @@ SAMPLERS = {
     "ddim": DDIM(steps=80),
     "ddim half": DDIM(steps=100, eta=0.5),
     "flow": ProbabilityFlow(steps=30),
+    "churned heun": ChurnedHeun(steps=25, churn=5.0),
+    "dpm-solver": DPMSolver(steps=30),
+    "dpm-solver with noise": DPMSolver(steps=60, noise=True),
+    "reverse diffusion": ReverseDiffusion(steps=200),
+    "reverse euler-maruyama": ReverseEulerMaruyama(steps=200),
+    "reverse runge-kutta": ReverseRungeKutta(steps=50),
+    "unipc": UniPC(steps=20),
 }
 
 
@@ -91,7 +108,9 @@ def test_the_reverse_sde_reaches_the_mixture(name):
 
 
 @pytest.mark.parametrize(
-    "sampler", [SAMPLERS["ancestral"], SAMPLERS["ddim"], SAMPLERS["flow"]], ids=lambda s: type(s).__name__
+    "sampler",
+    [SAMPLERS[k] for k in ("ancestral", "ddim", "flow", "reverse runge-kutta", "dpm-solver", "unipc")],
+    ids=lambda s: type(s).__name__,
 )
 def test_every_path_and_every_prediction_give_the_same_walk(sampler):
     # On the angle clock all paths are one. They differ in the angles they begin and end at, so a few walks part ways.

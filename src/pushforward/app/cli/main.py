@@ -46,7 +46,7 @@ def fit(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="A recipe, a named data set, or a path: csv, tsv, parquet, npz, npy, ts, folder of images."
+            help="A recipe, a named data set, or a path: csv, tsv, parquet, npz, npy, ts, wav, folder of images or sound."
         ),
     ] = None,
     model: Annotated[
@@ -112,7 +112,7 @@ def sample(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
     output: Annotated[
-        Path | None, typer.Option("-o", help="A file (.csv, .npy, .npz, .png) or, for images, a folder.")
+        Path | None, typer.Option("-o", help="A file (.csv, .npy, .npz, .png) or, for images and sound, a folder.")
     ] = None,
     given: Annotated[
         list[str] | None,
@@ -126,6 +126,11 @@ def sample(
         float | None,
         typer.Option(help="Of guidance; without --guide it is classifier-free, and 1 is the model itself."),
     ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="Of a diffusion: DDIM, DPMSolver, UniPC, Ancestral, ... of pf.diffusion.samplers."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Of the sampler.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
     device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
 ) -> None:
@@ -134,7 +139,7 @@ def sample(
     from pushforward.lab.runs.config import split_assignments
 
     _, path = runs.draw(runs.open_run(run, device), n, out=output, seed=seed, given=split_assignments(given or []),
-                        temperature=temperature, guide=guide, weight=weight)  # fmt: skip
+                        temperature=temperature, guide=guide, weight=weight, sampler=sampler, sampler_steps=steps)  # fmt: skip
     typer.echo(f"samples {path}")
 
 
@@ -209,6 +214,27 @@ def forecast(
     for line in found.notes:
         typer.echo(f"note    {line}")
     typer.echo(f"forecast {path}")
+
+
+@app.command()
+@sentences
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder of a process of functions, such as `fit sines`.")],
+    data: Annotated[str, typer.Argument(help="Points of new functions: a file with the columns of the run's data.")],
+    low: Annotated[float | None, typer.Option(help="Where to begin; by default with the data of the run.")] = None,
+    high: Annotated[float | None, typer.Option(help="Where to end.")] = None,
+    points: Annotated[int, typer.Option(help="Of the grid.")] = 200,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", help="A picture (.png), with its table beside it, or a table (.csv); by default RUN/prediction.png."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
+) -> None:
+    """Predict functions from a few of their points: mean and bands on a grid."""
+    from pushforward.lab import runs
+
+    for path in runs.predict(runs.open_run(run, device), data, low=low, high=high, points=points, out=output)[1]:
+        typer.echo(f"predicted {path}")
 
 
 @app.command()

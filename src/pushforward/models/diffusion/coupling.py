@@ -20,7 +20,7 @@ from torch import Tensor
 from pushforward.core.errors import ConfigError
 from pushforward.parts.numerics.assignment import assignment
 
-Coupling = Literal["independent", "optimal", "conditional_optimal"]
+Coupling = Literal["independent", "optimal", "conditional_optimal", "given"]
 
 BETA = 30.0  # what a difference of one standard deviation of the condition costs, in squared units of the data
 
@@ -28,7 +28,8 @@ BETA = 30.0  # what a difference of one standard deviation of the condition cost
 def couple(data: Tensor, noise: Tensor, coupling: Coupling, condition: Tensor | None = None) -> Tensor:
     """The noise `(n, *event)` in the order in which it meets the data, `(n, *event)`.
 
-    `condition` is `(n,)` labels or `(n, k)` numbers of the rows of data. Raises `ConfigError` for another coupling.
+    `condition` is `(n,)` labels or `(n, k)` numbers of the rows of data. Raises `ConfigError` for another coupling, and for "given",
+    which says that data come with their noise.
 
     >>> couple(torch.tensor([[0.0], [9.0]]), torch.tensor([[8.0], [1.0]]), "optimal")
     tensor([[1.],
@@ -36,6 +37,9 @@ def couple(data: Tensor, noise: Tensor, coupling: Coupling, condition: Tensor | 
     """
     if coupling not in get_args(Coupling):
         raise ConfigError(f"expected a coupling among {', '.join(get_args(Coupling))}, got {coupling!r}")
+    if coupling == "given":
+        raise ConfigError('expected pairs of data and noise for the coupling "given", got data alone; fit on the Pairs that reflow makes, or '
+                          'take another coupling')  # fmt: skip
     if coupling == "independent" or len(data) < 2:
         return noise
     if coupling == "optimal" or condition is None:

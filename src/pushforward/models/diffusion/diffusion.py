@@ -31,6 +31,7 @@ from .likelihood import LogProbEstimate, Settings, estimate
 from .objective import Denoising
 from .samplers import DDIM
 from .transport import decode, encode
+from .velocity_matching import require_score
 
 
 @register
@@ -220,6 +221,7 @@ class Diffusion(Distribution):
             raise ConfigError(
                 f"expected a sampler of pf.diffusion.samplers, got {type(sampler).__name__}; it must have on(model, condition)"
             )
+        require_score(self.loss, sampler)
         first, last = generator.start, generator.start + generator.rows
         attached = of_rows(sampler, first, last).on(of_rows(denoiser, first, last), condition)
         noise = generator.normal(*self.event_shape, dtype=dtype_of(self))

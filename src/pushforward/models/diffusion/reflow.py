@@ -73,7 +73,7 @@ def reflow(model: Diffusion, condition: Tensor | None = None, *, pairs: int = 10
     >>> import pushforward as pf
     >>> student, made = reflow(pf.diffusion.flow_matching(event_shape=2, width=16), pairs=8)
     >>> made.data.shape, student.objective
-    (torch.Size([8, 2]), FlowMatching(coupling='independent', drop_condition=0.1))
+    (torch.Size([8, 2]), FlowMatching(coupling='given', drop_condition=0.1))
     """
     if model.predict != "velocity" or not isinstance(model.path, Linear):
         raise ConfigError(f"expected a model that predicts the velocity on Linear(), got {model.predict} on {model.path}; begin with "
@@ -91,7 +91,7 @@ def reflow(model: Diffusion, condition: Tensor | None = None, *, pairs: int = 10
             y = solve(field, noise, [most, least], rtol=tolerance, atol=tolerance).y[-1]
             made.append(y / torch.cos(torch.tensor(least, dtype=y.dtype)))
             noises.append(noise)
-    parts = {**model._arguments, "network": copy.deepcopy(model.network), "loss": FlowMatching()}  # type: ignore[attr-defined]
+    parts = {**model._arguments, "network": copy.deepcopy(model.network), "loss": FlowMatching("given")}  # type: ignore[attr-defined]
     return Diffusion(**parts), Pairs(torch.cat(made), torch.cat(noises), condition)
 
 

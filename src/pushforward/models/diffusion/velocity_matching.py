@@ -50,10 +50,10 @@ class FlowMatching:
 
     `coupling`: "independent", "optimal" (least cost within the batch), or "conditional_optimal", which is that for conditional models;
     see `coupling.py`. With the last two a row's loss depends on its batch. `drop_condition` is that of `Denoising`.
-    A `PairBatch`, such as `reflow` makes, has its noise already.
+    A `PairBatch`, such as `reflow` makes, has its noise already: "given".
 
     Draw from a model that was trained on coupled pairs by its flow (`DDIM()`, which has no noise, or `ProbabilityFlow`): the
-    score that `Ancestral` and other noisy samplers read off a velocity is right for independent pairs only.
+    score that `Ancestral` and other noisy samplers read off a velocity is right for independent pairs only, and these samplers refuse others.
 
     Raises `ConfigError` for another coupling, or a model that predicts something else.
 
@@ -93,3 +93,11 @@ class FlowMatching:
         predicted = model(x_t / expand_right(scale(path, own_t), x_t), own_t, condition)
         error = (predicted - (a * data + b * noise)).square().mean()
         return Loss(error, {"error": error.detach()})
+
+
+def require_score(loss: Any, sampler: Any) -> None:
+    """Raise `ConfigError` for a sampler that adds noise and a loss whose velocity gives no score."""
+    coupling = getattr(loss, "coupling", "independent")
+    if coupling != "independent" and getattr(sampler, "noisy", False):
+        raise ConfigError(f"expected a sampler without noise for a flow that was trained on {coupling} pairs, got {type(sampler).__name__}, which needs the "
+                          "score, and the velocity gives it for independent pairs only; take DDIM(), DPMSolver(), UniPC() or ProbabilityFlow()")  # fmt: skip

@@ -49,6 +49,7 @@ class DPS(Kernel):
     step_size: float = 1.0
     normalised: bool = False
     walk: Steps | None = field(default=None, repr=False)
+    noisy = True
 
     def __post_init__(self):
         if not 0 < self.step_size < math.inf:

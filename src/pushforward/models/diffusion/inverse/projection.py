@@ -48,6 +48,7 @@ class Projection(Kernel):
     steps: int = 100
     resamplings: int = 1
     walk: Steps | None = field(default=None, repr=False)
+    noisy = True
 
     def __post_init__(self):
         require_noise(self.noise)

@@ -11,6 +11,7 @@ from .ddim import DDIM
 from .dpm_solver import DPMSolver
 from .euler_maruyama import ReverseEulerMaruyama
 from .langevin_corrector import LangevinCorrector
+from .named import named
 from .ode import ProbabilityFlow
 from .predictor_corrector import PredictorCorrector
 from .reverse_diffusion import ReverseDiffusion
@@ -30,4 +31,5 @@ __all__ = [
     "ReverseEulerMaruyama",
     "ReverseRungeKutta",
     "UniPC",
+    "named",
 ]
