@@ -183,6 +183,25 @@ def test_warm_up_reaches_its_acceptance_and_sampling_is_exact():
     assert int(found.divergences.sum()) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "aim"),
+    [(lambda f: pf.inference.HMC(f, 1.0, steps=5), 0.65), (lambda f: pf.inference.NUTS(f, 1.0, max_depth=4), 0.8)],
+    ids=["HMC", "NUTS"],
+)
+def test_warm_up_of_hmc_and_nuts_finds_scales_of_1_to_30(make, aim):
+    scales = torch.linspace(1, 30, 10, dtype=DOUBLE)
+    start = torch.zeros(40, 10, dtype=DOUBLE)
+    found = pf.inference.warm_up(
+        make(lambda x: -(x / scales).square().sum(1) / 2), start, steps=150, generator=torch.Generator().manual_seed(1)
+    )
+    seen = []
+    found.kernel.run(found.x, 20, RowGenerator(2, 40), lambda _, info: seen.append(info.values["acceptance"].mean()))
+    assert abs(float(torch.stack(seen).mean()) - aim) < 0.15
+    # The one window has 25 steps of 40 chains: a thousand draws, some of which resemble each other.
+    assert (found.kernel.inverse_mass.sqrt() / scales).log().abs().max() < 0.3
+
+
 def test_divergences_are_counted_and_nothing_is_lost():
     found = pf.inference.NUTS(lambda x: -(x**4).sum(1) * 1e4, 5.0)
     state, info = found.step(found.init(torch.ones(5, 2)), RowGenerator(7, 5))

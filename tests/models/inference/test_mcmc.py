@@ -1,11 +1,15 @@
 """Edges of the kernels with a correction, of their warm-up and of `Chains`; what they sample is in `tests/laws/test_mcmc.py`."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 import pushforward as pf
 from pushforward.core.errors import ConfigError, ShapeError, UserError
 from pushforward.core.kernel import Info, State
+from pushforward.core.random import RowGenerator
 
 NORMAL = pf.distributions.Gaussian.standard(2)
 
@@ -69,9 +73,38 @@ def test_an_interrupt_returns_what_is_there():
     assert found.draws.shape == (5, 100, 2)
 
 
-def test_too_few_draws_for_a_diagnostic_and_no_arviz():
+def test_too_few_draws_for_a_diagnostic():
     with pytest.raises(ShapeError, match="at least 4 a chain"):
         pf.inference.split_r_hat(torch.zeros(2, 3))
+
+
+@pytest.mark.filterwarnings("ignore:R-hat")  # six draws agree on nothing
+def test_arviz_is_given_chains_first_and_asked_for_where_it_is_missing(monkeypatch):
+    found = pf.inference.sample_chains(pf.inference.HMC(NORMAL, 0.5, 3), 6, chains=3, warm_up=0)
+    monkeypatch.setitem(sys.modules, "arviz", SimpleNamespace(from_dict=lambda **groups: groups))
+    groups = found.to_arviz()
+    assert groups["posterior"]["x"].shape == (3, 6, 2)
+    assert groups["sample_stats"]["energy"].shape == (3, 6)
+    monkeypatch.setitem(sys.modules, "arviz", None)
+    with pytest.raises(ConfigError, match="arviz"):
+        found.to_arviz()
+
+
+def test_a_chain_that_leaves_the_numbers_is_refused_and_the_others_go_on():
+    walled = {
+        "HMC": pf.inference.HMC(lambda x: x.log().sum(1) - x.sum(1), 0.4, steps=6, jitter=0.0),
+        "NUTS": pf.inference.NUTS(lambda x: x.log().sum(1) - x.sum(1), 0.4),
+    }
+    start = torch.linspace(0.05, 4, 40, dtype=torch.float64)[:, None]
+    for kernel in walled.values():
+        state = kernel.init(start)
+        refused = 0
+        for _ in range(10):
+            state, info = kernel.step(state, RowGenerator(0, 40).fork(state.step))
+            refused += int(info.values["divergent"].sum())
+            assert (state.x > 0).all()
+            assert all(v.isfinite().all() for v in info.values.values())
+        assert refused > 0
 
 
 def test_tempering_is_tuned_by_its_kernel_and_gives_chains():

@@ -29,7 +29,7 @@ def value_and_gradient(target: Density, x: Tensor) -> tuple[Tensor, Tensor]:
         value = log_density(x)
         if value.shape != x.shape[:1]:
             raise UserError(f"expected a log density of shape ({len(x)},), one number a chain, got {tuple(value.shape)}; sum over the event")  # fmt: skip
-        (gradient,) = torch.autograd.grad(value.sum(), x)
+        (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
     return value.detach(), gradient.flatten(1)
 
 
@@ -67,23 +67,45 @@ def scale_of(inverse_mass: Tensor | Sequence[float] | None) -> Tensor | None:
                       f"{tuple(given.shape)}; a covariance of the target is a good one")  # fmt: skip
 
 
-def stretch(scale: Tensor | None, q: Tensor) -> Tensor:
-    """S q for rows `(n, d)`."""
-    return q if scale is None else q * scale if scale.ndim == 1 else q @ scale.T
+class Motion:
+    """The two moves of a leapfrog step, each one fused operation where the mass is diagonal.
 
+    `size` is h S, `(n, 1)`, `(n, d)` or a number as a tensor (h alone for a dense S, whose products are taken apart), `half` its half.
+    """
 
-def pull_back(scale: Tensor | None, gradient: Tensor) -> Tensor:
-    """S^T g for rows `(n, d)`: the gradient in the frame of q."""
-    return gradient if scale is None else gradient * scale if scale.ndim == 1 else gradient @ scale
+    def __init__(self, step: float | Tensor, scale: Tensor | None, like: Tensor):
+        h = torch.as_tensor(step, dtype=like.dtype, device=like.device)
+        self.dense = scale if scale is not None and scale.ndim == 2 else None
+        self.size = h if scale is None or self.dense is not None else h * scale
+        self.half = 0.5 * self.size
+
+    def kick(self, q: Tensor, gradient: Tensor, size: Tensor) -> Tensor:
+        """q + size S^T g, rows `(n, d)`; `size` is `self.size` or `self.half`."""
+        return torch.addcmul(q, size, gradient if self.dense is None else gradient @ self.dense)
+
+    def drift(self, x: Tensor, q: Tensor) -> Tensor:
+        """x + h S q, rows `(n, d)`."""
+        return torch.addcmul(x, self.size, q if self.dense is None else q @ self.dense.T)
 
 
 def leapfrog(evaluate: Evaluate, x: Tensor, q: Tensor, gradient: Tensor, step: float | Tensor,
              scale: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """One step of size `step` (a number, or `(n, 1)`) from x, q `(n, d)` and the gradient at x: x, q, log p `(n,)`, gradient."""
-    q = q + (0.5 * step) * pull_back(scale, gradient)
-    x = x + step * stretch(scale, q)
+    motion = Motion(step, scale, x)
+    q = motion.kick(q, gradient, motion.half)
+    x = motion.drift(x, q)
     value, gradient = evaluate(x)
-    return x, q + (0.5 * step) * pull_back(scale, gradient), value, gradient
+    return x, motion.kick(q, gradient, motion.half), value, gradient
+
+
+def out_of_numbers(value: Tensor) -> Tensor | None:
+    """Which chains have a log density that is not finite, `(n,)`; None where a look says that there are none.
+
+    The look waits for the device, so it is taken on the CPU only, where it is cheaper than the repair.
+    """
+    if value.device.type == "cpu" and math.isfinite(value.sum().item()):
+        return None
+    return ~torch.isfinite(value)
 
 
 def kinetic(q: Tensor) -> Tensor:
@@ -94,7 +116,7 @@ def kinetic(q: Tensor) -> Tensor:
 def energy_error(joint: Tensor, first: Tensor) -> Tensor:
     """log of the ratio of the joint densities, -inf where it is not a number: such a point is never accepted."""
     change = joint - first
-    return torch.where(torch.isfinite(change), change, torch.full_like(change, -math.inf))
+    return torch.where(change < math.inf, change, -math.inf)  # neither NaN nor +inf is below +inf
 
 
 def column(step: float | Tensor) -> float | Tensor:

@@ -19,13 +19,14 @@ from pushforward.core.registry import register
 from .density import Density
 from .hamiltonian import (
     DIVERGENT,
+    Motion,
     begin,
     check_step,
     column,
     energy_error,
     evaluate_flat,
     kinetic,
-    leapfrog,
+    out_of_numbers,
     scale_of,
 )
 
@@ -79,15 +80,19 @@ class HMC(Kernel):
         u = generator.uniform(2, dtype=x.dtype)
         scale = None if self._scale is None else self._scale.to(x)  # type: ignore[attr-defined]
         h = column(self.step_size) * (1 + self.jitter * (2 * u[:, 1:] - 1))
-        evaluate = evaluate_flat(self.log_density, x)
-        first = value - kinetic(q)
-        here, lost = (flat, q, value, gradient), torch.zeros_like(u[:, 0], dtype=torch.bool)
-        for _ in range(self.steps):
-            there = leapfrog(evaluate, here[0], here[1], here[3], h, scale)
-            # A chain that fell out of the numbers goes back to its start and is refused below: no NaN is passed on.
-            lost = lost | ~torch.isfinite(there[2])
-            back = lost[:, None]
-            here = torch.where(back, flat, there[0]), torch.where(back, q, there[1]), there[2], torch.where(back, gradient, there[3])  # fmt: skip
+        evaluate, motion = evaluate_flat(self.log_density, x), Motion(h, scale, x)
+        first, lost = value - kinetic(q), torch.zeros_like(u[:, 0], dtype=torch.bool)
+        # Two half kicks between two drifts are one kick.
+        here, start = (flat, motion.kick(q, gradient, motion.half), value, gradient), (flat, q, gradient)
+        for left in reversed(range(self.steps)):
+            new = motion.drift(here[0], here[1])
+            new_value, g = evaluate(new)
+            q, bad = here[1], out_of_numbers(new_value)
+            if bad is not None:
+                # A chain that fell out of the numbers goes back to its start and is refused below: no NaN is passed on.
+                lost = lost | bad
+                new, q, g = (torch.where(lost[:, None], old, now) for old, now in zip(start, (new, q, g)))
+            here = new, motion.kick(q, g, motion.size if left else motion.half), new_value, g
         joint = torch.where(lost, -torch.inf, here[2] - kinetic(here[1]))
         change = energy_error(joint, first)
         taken = u[:, 0] < change.exp()

@@ -2,8 +2,9 @@
 
 A trajectory is doubled, forwards or backwards at random, until its ends approach each other: until rho . v <= 0 at either end,
 with rho the sum of its momenta; the same is asked of every balanced subtree. The next state is drawn from the points in
-proportion to exp(-H), with a bias for the later half. Instead of a recursion, leaf k of a subtree is compared with the few
-earlier leaves that begin a subtree which ends at k: the trailing ones of k in binary. Hoffman and Gelman 2014,
+proportion to exp(-H), with a bias for the later half. Instead of a recursion, eight leapfrog steps are taken in a row and judged
+together; a row k of a larger subtree is compared with the few earlier rows that begin a subtree which ends at k: the trailing ones
+of k in binary. Hoffman and Gelman 2014,
 https://arxiv.org/abs/1111.4246; Betancourt 2017, https://arxiv.org/abs/1701.02434, appendix A;
 iterative: Phan, Pradhan, Jankowiak 2019, https://arxiv.org/abs/1912.11554, appendix A
 """
@@ -23,15 +24,18 @@ from .density import Density
 from .hamiltonian import (
     DIVERGENT,
     Evaluate,
+    Motion,
     begin,
     check_step,
     column,
     energy_error,
     evaluate_flat,
     kinetic,
-    leapfrog,
+    out_of_numbers,
     scale_of,
 )
+
+ROW = 8  # leapfrog steps that are judged together
 
 
 @register
@@ -111,7 +115,7 @@ def turning(left: Tensor, right: Tensor, rho: Tensor) -> Tensor:
     """Whether the ends approach each other, for momenta `(..., d)` at both ends and their sum over the points."""
     # Half of the ends is taken off: a trapezoid, so that the sum is the way between the ends and not one step more.
     way = rho - 0.5 * (left + right)
-    return ((left * way).sum(-1) <= 0) | ((right * way).sum(-1) <= 0)
+    return torch.minimum((left * way).sum(-1), (right * way).sum(-1)) <= 0
 
 
 @dataclass
@@ -133,42 +137,94 @@ class _Grower:
     def grow(self, point: Tensor, forwards: Tensor, leaves: int, active: Tensor,
              u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         """`leaves` more points: the new end, which chains grew without a turn, a point of theirs, its log weight, and sum of q."""
-        d = point.shape[1] // 3
-        step = torch.where(forwards, self.size, -self.size)
-        alive, proposal = active, torch.empty(0)
-        log_weight, total = torch.empty(0), torch.empty(0)
-        marks: dict[int, tuple[Tensor, Tensor]] = {}
-        for k in range(leaves):
-            x, q, value, gradient = leapfrog(
-                self.evaluate, point[:, :d], point[:, d : 2 * d], point[:, 2 * d :], step, self.scale
-            )
-            joint = value - kinetic(q)
-            change = energy_error(joint, self.first)
-            self.accepted = self.accepted + alive * change.clamp(max=0).exp()
-            self.leapfrogs = self.leapfrogs + alive
-            off = alive & (change < -DIVERGENT)
-            self.divergent = self.divergent | off
-            alive = alive & ~off
-            point = torch.where(alive[:, None], torch.cat([x, q, gradient], 1), point)
-            here = torch.cat([x, gradient, value[:, None], joint[:, None]], 1)
-            if k == 0:
-                proposal, log_weight, total = here, change, q
-            else:
-                both = torch.logaddexp(log_weight, change)
-                share = (change - both).exp()
-                take = u < share
-                # What is left of a uniform number after a decision is uniform again: one number does for all leaves.
-                u = torch.where(take, u / share, (u - share) / (1 - share))
-                proposal = torch.where((take & alive)[:, None], here, proposal)
-                log_weight, total = both, total + q
+        motion = Motion(torch.where(forwards, self.size, -self.size), self.scale, point)
+        alive, rows = active, torch.arange(len(point), device=point.device)
+        proposal, log_weight, total = torch.empty(0), torch.empty(0), torch.empty(0)
+        marks: dict[int, tuple[Tensor, Tensor | float]] = {}
+        many = min(leaves, ROW)
+        for k in range(leaves // many):
+            x, q, value, gradient = self._walk(motion, point, many)
+            change = energy_error(value - 0.5 * q.square().sum(-1), self.first)  # (many, n)
+            sums = q.cumsum(0)
+            before, total = (0.0, sums[-1]) if k == 0 else (total, total + sums[-1])
+            ends = _turns(q, sums)
             slot = (k >> 1).bit_count()
             if k % 2 == 0:
-                marks[slot] = q, total
+                marks[slot] = q[0], before
             else:
-                ones = (k ^ (k + 1)).bit_count() - 1
-                for at in range(slot - ones + 1, slot + 1):
+                for at in range(slot - (k ^ (k + 1)).bit_count() + 2, slot + 1):
                     begin_q, begin_total = marks[at]
-                    alive = alive & ~turning(begin_q, q, total - begin_total + begin_q)
-            if leaves > 1 and not bool(alive.any()):
+                    ends[-1] |= turning(begin_q, q[-1], total - begin_total)
+            alive = self._judge(alive, change, ends)
+            weight = torch.logsumexp(change, 0)
+            log_weight, u, take = (weight, u, None) if k == 0 else _share(log_weight, weight, u)
+            place, u = _pick(change - weight, u, take)
+            here = torch.cat([x[place, rows], gradient[place, rows], value[place, rows][:, None],
+                              (change[place, rows] + self.first)[:, None]], 1)  # fmt: skip
+            proposal = here if take is None else torch.where(take[:, None], here, proposal)
+            point = torch.where(alive[:, None], torch.cat([x[-1], q[-1], gradient[-1]], 1), point)
+            if leaves > many and not bool(alive.any()):
                 break
         return point, alive, proposal, log_weight, total
+
+    def _walk(self, motion: Motion, point: Tensor, many: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`many` leapfrog steps: x, q, log p and gradient at each, `(many, n, ...)`; log p is -inf for chains that left the numbers."""
+        d = point.shape[1] // 3
+        x, q, gradient = start = point[:, :d], point[:, d : 2 * d], point[:, 2 * d :]
+        points: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        half = motion.kick(q, gradient, motion.half)
+        for k in range(many):
+            half = half if k == 0 else motion.kick(half, gradient, motion.size)
+            x = motion.drift(x, half)
+            value, gradient = self.evaluate(x)
+            bad = out_of_numbers(value)
+            if bad is not None:
+                # Such a chain walks on from its start, so that no NaN is passed on; its subtree is not taken.
+                value = torch.where(bad, -torch.inf, value)
+                x, half, gradient = (torch.where(bad[:, None], s, now) for s, now in zip(start, (x, half, gradient)))
+            points.append((x, motion.kick(half, gradient, motion.half), value, gradient))
+        x, q, value, gradient = (torch.stack(part) for part in zip(*points))
+        return x, q, value, gradient
+
+    def _judge(self, alive: Tensor, change: Tensor, ends: Tensor) -> Tensor:
+        """Which chains come through a row of leaves, after counting the leaves that each of them reached."""
+        off = change < -DIVERGENT
+        through = torch.cat([alive[None], ~(ends | off)]).to(change).cumprod(0)
+        reached = through[:-1]
+        self.accepted += (change.clamp(max=0).exp() * reached).sum(0)
+        self.leapfrogs += reached.sum(0)
+        self.divergent |= (off & reached.bool()).any(0)
+        return through[-1].bool()
+
+
+def _turns(q: Tensor, sums: Tensor) -> Tensor:
+    """At which leaves a balanced subtree ends that has turned, `(many, n)`, for momenta `(many, n, d)` and their running sums."""
+    many = len(q)
+    ends = torch.zeros(q.shape[:2], dtype=torch.bool, device=q.device)
+    size = 2
+    while size <= many:
+        begin, last = q[::size], slice(size - 1, None, size)
+        ends[last] |= turning(begin, q[last], sums[last] - sums[::size] + begin)
+        size *= 2
+    return ends
+
+
+def _share(log_weight: Tensor, weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The joint weight, a uniform number that is left after the decision, and whether the new row is taken."""
+    both = torch.logaddexp(log_weight, weight)
+    share = (weight - both).exp()
+    take = u < share
+    # What is left of a uniform number after a decision is uniform again: one number does for all leaves.
+    return both, torch.where(take, u / share, (u - share) / (1 - share)), take
+
+
+def _pick(log_share: Tensor, u: Tensor, take: Tensor | None) -> tuple[Tensor, Tensor]:
+    """A leaf `(n,)` of each row by its share, and what is left of the uniform number where the row was taken."""
+    if len(log_share) == 1:
+        return torch.zeros_like(u, dtype=torch.long), u
+    upper = log_share.exp().cumsum(0)
+    place = (u >= upper[:-1]).sum(0)
+    high = upper.gather(0, place[None])[0]
+    width = log_share.gather(0, place[None])[0].exp()
+    left = ((u - high + width) / width).clamp(0, 1)
+    return place, left if take is None else torch.where(take, left, u)

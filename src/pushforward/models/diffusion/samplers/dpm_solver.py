@@ -110,7 +110,7 @@ def multistep(theta_s: float, theta_t: float, back: list[float], lambda_t: float
     phi_3 = (math.expm1(-h) + h) / h**2 - 0.5
     slope = ((1 + r0 / (r0 + r1)) / r0, -r0 / ((r0 + r1) * r1))  # of D1 on (data_0 - data_1), (data_1 - data_2)
     bend = (1 / ((r0 + r1) * r0), -1 / ((r0 + r1) * r1))
-    # The integral of u^2 is -2 phi_3. With -phi_3, as in the authors' code, the parabola is halved and the order is 2.
+    # The integral of u^2 is -2 phi_3. With -phi_3 the parabola is halved and the order is 2.
     newer = alpha_t * (phi_2 * slope[0] - 2 * phi_3 * bend[0])
     older = alpha_t * (phi_2 * slope[1] - 2 * phi_3 * bend[1])
     return HistoryRow(kept, (first + newer, older - newer, -older), spread)
