@@ -5,6 +5,7 @@ from .draw import draw
 from .edit import Edits, edit
 from .forecast import Forecast, forecast
 from .guide import start_guide
+from .predict import Curves, predict
 from .run import Run, open_run
 from .score import Scores, score
 from .score_series import SeriesScores
@@ -12,6 +13,7 @@ from .start import resume, start
 
 __all__ = [
     "Config",
+    "Curves",
     "Edits",
     "Forecast",
     "Run",
@@ -21,6 +23,7 @@ __all__ = [
     "edit",
     "forecast",
     "open_run",
+    "predict",
     "resume",
     "score",
     "start",

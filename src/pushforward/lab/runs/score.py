@@ -1,5 +1,6 @@
 """Score rows of new data under a saved model."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pushforward.core.errors import DataError
 from pushforward.core.process import Process
 from pushforward.lab.metrics import bits_per_dim, nll
 from pushforward.lab.report.common import find_log_z
-from pushforward.parts.data import Images, Series, Table
+from pushforward.parts.data import Audio, Images, Series, Table
 
 from .run import Run, load_data
 from .score_series import SeriesScores, match_channels, score_series
@@ -26,11 +27,14 @@ class Scores:
     kind: str
     event_numel: int = 1
     images: bool = False
+    samples: Tensor | None = None  # of each clip, for sound
 
     def summary(self) -> str:
         """The mean, in one line."""
         mean = nll(self.log_prob)
         bits = f", {bits_per_dim(self.log_prob, self.event_numel).value:.3f} bits/dim" if self.images else ""
+        if self.samples is not None:
+            bits = f", {-float(self.log_prob.double().sum() / self.samples.sum()) / math.log(2):.3f} bits/sample"
         return (f"mean log_prob {-mean.value:.4f} nats{bits} (std error {mean.std_error:.4f}, {len(self.log_prob):,} rows, "
                 f"{self.kind.replace('_', ' ')})")  # fmt: skip
 
@@ -69,6 +73,7 @@ def _densities(run: Run, model: Any, data: Any) -> Scores:
     device = next(model.parameters()).device
     batch, images = batch.to(device), run.about.get("kind") == "images"
     condition = batch.condition if model.condition_shape is not None else None
+    samples = (~batch.x.isnan()).sum(1).cpu() if isinstance(data, Audio) else None
     with torch.no_grad():
         if hasattr(model, "log_prob_estimate"):
             estimate = model.log_prob_estimate(
@@ -76,7 +81,12 @@ def _densities(run: Run, model: Any, data: Any) -> Scores:
             )
             return Scores(estimate.value.cpu(), estimate.std_error.cpu(), "estimate", model.event_shape.numel(), images)
         return Scores(
-            model.log_prob(batch.x, condition).cpu(), None, model.log_prob_kind, model.event_shape.numel(), images
+            model.log_prob(batch.x, condition).cpu(),
+            None,
+            model.log_prob_kind,
+            model.event_shape.numel(),
+            images,
+            samples,
         )
 
 
@@ -103,6 +113,8 @@ def fit_to(run: Run, data: Any) -> Any:
                 f"expected images of shape {tuple(about['shape'])} (channels, height, width), got {got}; resize them first"
             )
         return data
+    if about.get("kind") == "audio":
+        return _match_sound(data, about)
     if about.get("kind") == "series":
         return match_channels(data, about)
     if not isinstance(data, Table):
@@ -110,6 +122,19 @@ def fit_to(run: Run, data: Any) -> Any:
             f"expected a table with the columns {', '.join(about['columns'])}, got {type(data).__name__.lower()}"
         )
     return _match_columns(data, about["columns"], about.get("given", []))
+
+
+def _match_sound(data: Any, about: dict[str, Any]) -> Audio:
+    """Clips at the rate, and with labels among the classes, that the model was fitted on."""
+    if not isinstance(data, Audio):
+        raise DataError(f"expected clips of sound, got {type(data).__name__.lower()}; give .wav files")
+    data, known = data.resampled(about["rate"]), list(about["class_names"])
+    if data.labels is None or not known or list(data.class_names) == known:
+        return data
+    if strange := [name for name in data.class_names if name not in known]:
+        raise DataError(f"expected classes among {', '.join(known)}, got {', '.join(strange)}; leave those clips out")
+    place = torch.tensor([known.index(name) for name in data.class_names])
+    return replace(data, labels=place[data.labels], class_names=tuple(known))
 
 
 def _match_columns(table: Table, columns: list[str], given: list[str]) -> Table:

@@ -13,7 +13,7 @@ from pushforward.lab.recipes.catalogue import Entry, Kind, entry_for, is_model
 from pushforward.lab.training import History, Settings, fit
 from pushforward.lab.training.files import write_json
 from pushforward.lab.training.save import require_device
-from pushforward.parts.data import FunctionSet, Images, Series, Table
+from pushforward.parts.data import Audio, FunctionSet, Images, Series, Table
 
 from .config import Config, data_assignments, model_assignments
 from .run import load_data, open_run, parts_of
@@ -84,10 +84,11 @@ def _go(config: Config, folder: Path, data: Any, device: str | None, *, resuming
 
 def kind_of(data: Any) -> Kind:
     """What kind of data this is, in the words of the catalogue."""
-    for cls, kind in ((Table, "table"), (Images, "images"), (FunctionSet, "functions"), (Series, "series")):
+    for cls, kind in ((Table, "table"), (Images, "images"), (FunctionSet, "functions"), (Series, "series"),
+                      (Audio, "audio")):  # fmt: skip
         if isinstance(data, cls):
             return kind  # type: ignore[return-value]
-    raise ConfigError(f"expected a Table, Images, a FunctionSet or a Series, got {type(data).__name__}")
+    raise ConfigError(f"expected a Table, Images, a FunctionSet, a Series or Audio, got {type(data).__name__}")
 
 
 def free_folder(wanted: Path) -> Path:
