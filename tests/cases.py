@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import torch
 
 import pushforward as pf
+from pushforward.models.autoregressive.columns import ColumnOutputs
+from pushforward.parts.distributions import outputs
 
 CASES: dict[str, dict[str, Callable[[], object]]] = {}
 
@@ -221,6 +223,12 @@ def _noise_images() -> pf.data.Images:
     return pf.data.Images.of(torch.randint(0, 4, (20, 5, 6)), levels=4)
 
 
+def _mixed_made() -> pf.autoregressive.MADE:
+    kinds = [outputs.Bernoulli(), outputs.Categorical(3), outputs.LogisticMixture(2, levels=9)]
+    columns = ColumnOutputs(kinds, torch.tensor([0.0, 3.0, -4.0]), torch.ones(3))
+    return _stirred(pf.autoregressive.MADE(columns, [8, 6], orders=[[0, 1, 2], [2, 0, 1]]), 0.3)
+
+
 CASES["distributions"] = {
     "Autoencoder": lambda: pf.latent.autoencoder(torch.randn(20, 3) * 5, latents=2, width=8),
     "Autoencoder of images": lambda: pf.latent.autoencoder(_noise_images(), latents=2, width=8),
@@ -278,6 +286,17 @@ CASES["distributions"] = {
         torch.tensor([0.3, 0.7]), torch.tensor([[-1.0, 0.5], [1.0, 0.0]]), torch.tensor([[0.2, 0.4], [0.3, 0.1]])
     ),
     "JointEnergy": lambda: pf.energy.joint_energy(features=2, classes=3, width=8, sample_steps=5),
+    "MADE": lambda: _mixed_made(),
+    "MADE given a class and a number": lambda: _stirred(
+        pf.autoregressive.MADE(
+            ColumnOutputs([outputs.NormalMixture(2)] * 2),
+            [8],
+            condition_levels=[3, 0],
+            condition_loc=torch.tensor([1.0, 5.0]),
+            condition_scale=torch.tensor([1.0, 2.0]),
+        ),
+        0.3,
+    ),
     "LatentDiffusion": lambda: pf.latent.latent_diffusion(
         pf.data.Table.of(torch.randn(20, 3) * 5).given("x2"), latents=2, width=16
     ),
@@ -328,6 +347,20 @@ CASES["distributions"] = {
         torch.tensor([1.0, 0.0]),
         loc=torch.tensor([0.3, -1.0]),
         scale=torch.tensor([1.5, 0.7]),
+    ),
+    "WaveNet": lambda: pf.autoregressive.WaveNet(
+        8,
+        pf.autoregressive.AmplitudeLevels(16),
+        pf.distributions.outputs.Categorical(16),
+        width=4,
+        skip=4,
+        dilations=[1, 2],
+    ),
+    "WaveNet by class, 16 bits": lambda: pf.autoregressive.wavenet(
+        length=6, outputs="logistic_mixture", layers=2, stacks=1, width=4, skip=4, classes=3
+    ),
+    "WaveNet with features": lambda: pf.autoregressive.wavenet(
+        length=6, layers=2, stacks=1, width=4, skip=4, features=2, hop=4
     ),
 }
 
@@ -390,18 +423,25 @@ CASES["kernels"] = {
     "Ancestral": lambda: pf.diffusion.samplers.Ancestral(steps=10, spacing="time"),
     "AnnealedLangevin": lambda: pf.diffusion.samplers.AnnealedLangevin(each=2, levels=5),
     "BlockGibbs": lambda: pf.energy.BlockGibbs(pf.energy.rbm(features=5, hidden=3)),
+    "ChurnedHeun": lambda: pf.diffusion.samplers.ChurnedHeun(steps=6, churn=3.0),
     "DDIM": lambda: pf.diffusion.samplers.DDIM(steps=10, eta=0.5),
+    "DPMSolver": lambda: pf.diffusion.samplers.DPMSolver(steps=6, order=3),
     "DPS": lambda: pf.diffusion.inverse.DPS(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10, step_size=0.5),
     "HMC": lambda: pf.inference.HMC(pf.distributions.Gaussian.standard(2), 0.5, steps=4, inverse_mass=[1.0, 2.0]),
     "Langevin": lambda: pf.inference.Langevin(pf.distributions.Gaussian.standard(2), step_size=0.1),
+    "LangevinCorrector": lambda: pf.diffusion.samplers.LangevinCorrector(steps=3, t=0.5),
     "MALA": lambda: pf.inference.MALA(pf.distributions.Gaussian.standard(2), 0.3),
     "NUTS": lambda: pf.inference.NUTS(pf.distributions.Gaussian.standard(2), 0.5, max_depth=5),
     "ParallelTempering": lambda: pf.inference.ParallelTempering(
         pf.inference.MALA(pf.distributions.Gaussian.standard(2), 0.3), [1.0, 2.0, 4.0]
     ),
+    "PredictorCorrector": lambda: pf.diffusion.samplers.PredictorCorrector(pf.diffusion.samplers.Ancestral(steps=5)),
     "ProbabilityFlow": lambda: pf.diffusion.samplers.ProbabilityFlow(steps=5, solver=pf.diffeq.RK4()),
     "Projection": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.tensor([[0.5, 0.0]]), steps=10),
     "RePaint": lambda: pf.diffusion.inverse.Projection(_seen_first(), torch.zeros(1, 2), 0.1, steps=5, resamplings=3),
+    "ReverseDiffusion": lambda: pf.diffusion.samplers.ReverseDiffusion(steps=6),
+    "ReverseEulerMaruyama": lambda: pf.diffusion.samplers.ReverseEulerMaruyama(steps=20),
+    "ReverseRungeKutta": lambda: pf.diffusion.samplers.ReverseRungeKutta(steps=5),
     "ScoreLangevin": lambda: pf.diffusion.ScoreLangevin(pf.nn.MLP(2, 2, hidden=[8]), step_size=0.1),
     "SpinGibbs": lambda: pf.energy.SpinGibbs(pf.energy.boltzmann_machine(features=3)),
     "StochasticGradientLangevin": lambda: pf.inference.StochasticGradientLangevin(
@@ -411,6 +451,7 @@ CASES["kernels"] = {
         0.01,
         batch_size=2,
     ),
+    "UniPC": lambda: pf.diffusion.samplers.UniPC(steps=6, order=3),
 }
 
 
@@ -428,17 +469,34 @@ def _started(process, start: float):
 
 
 CASES["processes"] = {
+    "AttentiveNeuralProcess": lambda: pf.processes.AttentiveNeuralProcess(2, 3, hidden=16, self_attention=1),
     "CDEForecaster": lambda: pf.dynamics.neural_cde_series(channels=2, hidden=6, width=8, layers=1),
     "ConditionalNeuralProcess": lambda: pf.processes.ConditionalNeuralProcess(2, 3, hidden=32, representation=32),
+    "ConvolutionalNeuralProcess": lambda: pf.processes.ConvolutionalNeuralProcess(
+        1, 3, 4.0, channels=8, layers=3, kernel=3
+    ),
+    "ConvolutionalNeuralProcess of fields": lambda: pf.processes.ConvolutionalNeuralProcess(
+        2, 1, 2.0, channels=4, kernel=3, levels=1
+    ),
+    "GaussianProcess": lambda: pf.processes.GaussianProcess("2*rbf(0.7) + matern32(0.5)*periodic", 2, 3, noise=0.1),
+    "GaussianProcess, sparse": lambda: pf.processes.GaussianProcess("rbf(0.7)", 2, 3, noise=0.1, inducing=4),
     "LatentODE": lambda: _latent_ode("rnn"),
     "LatentODE, decay": lambda: _latent_ode("decay"),
     "LatentODE, ODE-RNN": lambda: _latent_ode("ode_rnn"),
     "LatentSDE": lambda: _started(
         _stirred(pf.dynamics.LatentSDE(2, latent=3, context_size=6, hidden=[8], steps=5, paths=6), 0.3), -4.0
     ),
+    "NeuralODEProcess": lambda: pf.processes.NeuralODEProcess(2, 1, 3, 2, 8, 6, steps=4, draws=4),
+    "NeuralODEProcess, second order": lambda: pf.processes.NeuralODEProcess(
+        3, 2, 2, 2, 8, 6, layers=1, steps=4, draws=4
+    ),
+    "NeuralProcess": lambda: pf.processes.NeuralProcess(2, 3, hidden=16, latents=4, draws=6),
+    "NeuralProcess, attention": lambda: pf.processes.NeuralProcess(1, 2, 16, 4, "attention", draws=6),
+    "NeuralProcess, mean": lambda: pf.processes.NeuralProcess(2, 1, 16, 4, "mean", draws=6, objective="npml"),
     "NeuralSDE": lambda: _started(_stirred(pf.dynamics.NeuralSDE(2, hidden=[8], diffusion="network"), 0.3), -4.0),
     "NeuralSDE, linear": lambda: _started(pf.dynamics.NeuralSDE(3), -4.0),
     "ODEForecaster": lambda: pf.dynamics.neural_ode_series(channels=2, hidden=[8]),
+    "TransformerNeuralProcess": lambda: pf.processes.TransformerNeuralProcess(2, 3, width=16, layers=2),
 }
 
 # --- networks ---
@@ -462,12 +520,18 @@ CASES["networks"] = {
     "PlanarField": lambda: pf.bijections.PlanarField(3, width=4),
     "VelocityConvNet": lambda: pf.nn.VelocityConvNet((1, 4, 4), width=4),
     "VelocityMLP": lambda: pf.nn.VelocityMLP(3, [8, 8], condition=2),
+    "MaskedColumns": lambda: pf.nn.MaskedColumns([1, 3], [2, 3], [8], condition=1, orders=[[0, 1], [1, 0]]),
     "MaskedMLP": lambda: pf.nn.MaskedMLP(3, 2, hidden=[8, 8], condition=1, order=[1, 0, 2]),
     "CausalTransformer": lambda: pf.nn.CausalTransformer(3, 2, 4, width=8, heads=2),
     "MLP": lambda: pf.nn.MLP(3, 2, hidden=[8, 8], condition=1),
     "Periodic": lambda: pf.nn.Periodic(pf.nn.MLP(6, 2, hidden=[8], condition=1)),
     "ResidualMLP": lambda: pf.nn.ResidualMLP(3, 2, width=8, condition=1),
     "SelfAttention": lambda: pf.nn.SelfAttention(16, heads=2),
+    "ContextBlock": lambda: pf.nn.ContextBlock(16, heads=2),
+    "CrossAttention": lambda: pf.nn.CrossAttention(16, heads=2),
+    "GridNetwork": lambda: pf.nn.GridNetwork(2, 3, 2, channels=4, kernel=3, levels=1),
+    "PointUnits": lambda: pf.processes.PointUnits(2, 3),
+    "AttentivePath": lambda: pf.processes.AttentivePath(2, 3, 16, heads=2),
     "CouplingConvNet": lambda: pf.nn.CouplingConvNet(2, 3, width=8),
     "CouplingResNet": lambda: pf.nn.CouplingResNet(2, 3, width=8, classes=3),
     "ConvClassifier": lambda: pf.nn.ConvClassifier(3, (10, 7), classes=4, width=8),
@@ -482,6 +546,8 @@ CASES["networks"] = {
     "TimeMLP labels": lambda: pf.nn.TimeMLP(3, hidden=32, layers=2, classes=4),
     "UNet": lambda: pf.nn.UNet(1, (8, 8), width=8, classes=4),
     "UNet patches": lambda: pf.nn.UNet(3, (7, 9), width=8, multipliers=(1, 2, 2), blocks=2, patch=2),
+    "CausalConv": lambda: pf.nn.CausalConv(3, 4, dilation=2),
+    "WaveStack": lambda: pf.nn.WaveStack(2, 3, width=4, skip=4, dilations=[1, 2], condition=2),
 }
 
 # --- guides: denoisers around a model ---
@@ -504,6 +570,15 @@ CASES["guides"] = {
         model=pf.diffusion.v_diffusion(event_shape=(1, 8, 8), levels=17, width=8), classes=4, width=8
     ),
     "TimeConvClassifier": lambda: pf.diffusion.guidance.TimeConvClassifier(3, (10, 7), classes=4, width=8),
+}
+
+# --- outputs of autoregressive models ---
+CASES["outputs"] = {
+    "Bernoulli": lambda: outputs.Bernoulli(),
+    "Categorical": lambda: outputs.Categorical(5),
+    "ColourLogisticMixture": lambda: outputs.ColourLogisticMixture(2, levels=4),
+    "LogisticMixture": lambda: outputs.LogisticMixture(3, levels=9),
+    "NormalMixture": lambda: outputs.NormalMixture(2),
 }
 
 # --- operators of inverse problems ---

@@ -28,7 +28,7 @@ def on_config(config):
         {"Home": "index.md"},
         {"Guide": [f"{name}.md" for name in GUIDE if (DOCS / f"{name}.md").exists()]},
         {"Systems": ["systems.md", *({f"{letter}. {GROUPS[letter]}": pages} for letter, pages in _systems().items())]},
-        {"Gallery": "gallery.md"},
+        {"Gallery": ["gallery.md", "process_gallery.md"]},
         {"Design": "design.md"},
         {"Bench": "bench.md"},
         {"API": ["api/index.md", *({floor: [page for page, _ in rooms]} for floor, rooms in _rooms().items())]},

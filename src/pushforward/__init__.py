@@ -22,6 +22,7 @@ _MODULES = {
     "nn": "parts.nn",
     "numerics": "parts.numerics",
     "paths": "parts.paths",
+    "autoregressive": "models.autoregressive",
     "diffusion": "models.diffusion",
     "dynamics": "models.dynamics",
     "energy": "models.energy",
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from .lab import metrics, plots, recipes, training
     from .lab.report import report
     from .lab.training import fit, load, save
-    from .models import diffusion, dynamics, energy, flows, inference, latent, processes
+    from .models import autoregressive, diffusion, dynamics, energy, flows, inference, latent, processes
     from .parts import bijections, data, diffeq, distributions, nn, numerics, paths
     from .parts.distributions import Flow
 

@@ -15,6 +15,8 @@ from .noise_bars import noise_bars
 from .pairs import pairs
 from .reconstructions import reconstructions, traversals
 from .samples import samples
+from .spectrogram import spectrogram
 from .style import at_night, bare, canvas, colour_bar, dress, legend
 from .trace import trace
 from .trajectories import trajectories
+from .waveform import waveform

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from pushforward.core.files import replacing
 from pushforward.lab.plots.style import at_night
 from pushforward.lab.training.files import write_text
 
@@ -32,6 +33,7 @@ class Report:
     def __init__(self, title: str, *, subtitle: str = "", expected: Mapping[str, tuple[float, float]] | None = None):
         self.title, self.subtitle, self.expected = title, subtitle, expected or {}
         self.values: dict[str, float | int | str] = {}
+        self.files: dict[str, bytes] = {}  # written beside the page, by their names
         self._blocks: list[str] = []
         self._cards: list[str] = []
 
@@ -89,6 +91,13 @@ class Report:
         inner = f"{_caption('caption', caption)}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
         return self._add(f'<div class="scroll"><table>{inner}</table></div>')
 
+    def sound(self, wav: bytes, name: str) -> "Report":
+        """A clip to listen to, which the page holds and `write` also writes as the file `name` beside it."""
+        self.files[name] = wav
+        source = "data:audio/wav;base64," + base64.b64encode(wav).decode("ascii")
+        player = f'<audio controls preload="none" src="{source}"></audio>'
+        return self._add(f"<figure>{player}{_caption('figcaption', name)}</figure>")
+
     def html(self) -> str:
         """The whole page."""
         from pushforward import __version__
@@ -105,7 +114,10 @@ class Report:
         )
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page, the whole file or nothing: beside it first, then renamed. Returns the path."""
+        """Write the page and its `files`, each whole or not at all: beside it first, then renamed. Returns the path."""
+        for name, content in self.files.items():
+            with replacing(Path(path).parent / name) as beside:
+                beside.write_bytes(content)
         write_text(Path(path), self.html())
         return Path(path)
 

@@ -7,6 +7,7 @@ import wave
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def _read(path: Path) -> tuple[np.ndarray, int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks that are no sound, such as a title
-            rate, found = wavfile.read(path)
+            rate, found = cast("tuple[int, np.ndarray]", wavfile.read(path))
     except (ValueError, EOFError, OSError, UnboundLocalError, ZeroDivisionError) as error:
         raise DataError(f"expected sound in '{path}', got a file that cannot be read as .wav ({error}); convert or remove it") from None  # fmt: skip
     channels = 1 if found.ndim == 1 else found.shape[1]

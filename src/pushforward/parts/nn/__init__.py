@@ -1,14 +1,19 @@
 """Networks: parts with parameters and no probability of their own."""
 
 from .attention import SelfAttention
+from .causal_conv import CausalConv
 from .causal_transformer import CausalTransformer
+from .context_block import ContextBlock
 from .contractive import ContractiveConv, ContractiveMLP
 from .convnet import ConvClassifier
 from .coupling_convnet import CouplingConvNet
 from .coupling_resnet import CouplingResNet
+from .cross_attention import CrossAttention
 from .deep_set import DeepSet
 from .dit import DiT
+from .grid_network import GridNetwork
 from .gru import SeriesGRU, last_real
+from .masked_columns import MaskedColumns
 from .masked_mlp import MaskedMLP
 from .mlp import MLP
 from .norm import group_norm
@@ -23,3 +28,5 @@ from .unet import UNet
 from .vector_field import ConvVectorField, VectorField
 from .velocity_convnet import VelocityConvNet
 from .velocity_mlp import VelocityMLP
+from .wave_queue import WaveQueue
+from .wave_stack import WaveStack

@@ -39,9 +39,9 @@ class CrossAttention(nn.Module):
             layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (n, heads, tokens, width / heads)
             for layer, tokens in ((self.query, query), (self.key, key), (self.value, value))
         )
-        real = mask[:, None, None]
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
         # The least finite number, and not -inf: of a set without a real point the softmax is then no 0 / 0. The product
-        # with the mask makes such a row zero, and changes no other.
-        weights = scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(-1) * real
-        return self.out((weights @ v).transpose(1, 2).flatten(2))
+        # with whether there is any point makes such a row zero, and changes no other.
+        bias = torch.where(mask, 0.0, torch.finfo(q.dtype).min).to(q.dtype)[:, None, None]
+        weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + bias).softmax(-1)
+        seen = (weights @ v).transpose(1, 2).flatten(2) * mask.any(1)[:, None, None]
+        return self.out(seen)
