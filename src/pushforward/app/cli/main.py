@@ -226,7 +226,9 @@ def predict(
     points: Annotated[int, typer.Option(help="Of the grid.")] = 200,
     output: Annotated[
         Path | None,
-        typer.Option("-o", help="A picture (.png), with its table beside it, or a table (.csv); by default RUN/prediction.png."),
+        typer.Option(
+            "-o", help="A picture (.png), with its table beside it, or a table (.csv); by default RUN/prediction.png."
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="Where to compute.")] = None,
 ) -> None:
