@@ -3,7 +3,9 @@
 from .amplitude_levels import AmplitudeLevels, compand
 from .made import MADE
 from .made_of_data import made
+from .pixel_cnn import PixelCNN
+from .pixel_cnn_of_data import pixel_cnn
 from .wave_net import WaveNet
 from .wave_net_of_data import wavenet
 
-__all__ = ["MADE", "AmplitudeLevels", "WaveNet", "compand", "made", "wavenet"]
+__all__ = ["MADE", "AmplitudeLevels", "PixelCNN", "WaveNet", "compand", "made", "pixel_cnn", "wavenet"]

@@ -11,14 +11,18 @@ from .coupling_resnet import CouplingResNet
 from .cross_attention import CrossAttention
 from .deep_set import DeepSet
 from .dit import DiT
+from .gated_pixel_block import GatedPixelBlock
 from .grid_network import GridNetwork
 from .gru import SeriesGRU, last_real
 from .masked_columns import MaskedColumns
+from .masked_conv import MaskedConv
 from .masked_mlp import MaskedMLP
 from .mlp import MLP
 from .norm import group_norm
 from .ode_rnn import ODERNN
 from .periodic import Periodic
+from .pixel_stack import PixelStack
+from .pixel_walk import PixelWalk
 from .resnet import ResidualMLP
 from .series_encoder import SeriesEncoder
 from .spectral_norm import SpectralConv2d, SpectralLinear

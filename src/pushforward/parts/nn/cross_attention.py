@@ -41,7 +41,7 @@ class CrossAttention(nn.Module):
         )
         # The least finite number, and not -inf: of a set without a real point the softmax is then no 0 / 0. The product
         # with whether there is any point makes such a row zero, and changes no other.
-        bias = torch.where(mask, 0.0, torch.finfo(q.dtype).min).to(q.dtype)[:, None, None]
+        bias = q.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(q.dtype).min)[:, None, None]
         weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + bias).softmax(-1)
         seen = (weights @ v).transpose(1, 2).flatten(2) * mask.any(1)[:, None, None]
         return self.out(seen)
