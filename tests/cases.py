@@ -297,6 +297,13 @@ CASES["distributions"] = {
         ),
         0.3,
     ),
+    "PixelCNN": lambda: _stirred(pf.autoregressive.pixel_cnn(event_shape=(3, 2, 3), levels=4, width=6, blocks=1), 0.3),
+    "PixelCNN by class, mixture": lambda: _stirred(
+        pf.autoregressive.pixel_cnn(event_shape=(3, 2, 2), levels=40, width=6, blocks=1, components=2, classes=3), 0.3
+    ),
+    "PixelCNN in black and white": lambda: pf.autoregressive.pixel_cnn(
+        event_shape=(1, 3, 2), levels=9, width=4, blocks=1, kernel=3, binarise="fixed"
+    ),
     "LatentDiffusion": lambda: pf.latent.latent_diffusion(
         pf.data.Table.of(torch.randn(20, 3) * 5).given("x2"), latents=2, width=16
     ),
@@ -547,6 +554,9 @@ CASES["networks"] = {
     "UNet": lambda: pf.nn.UNet(1, (8, 8), width=8, classes=4),
     "UNet patches": lambda: pf.nn.UNet(3, (7, 9), width=8, multipliers=(1, 2, 2), blocks=2, patch=2),
     "CausalConv": lambda: pf.nn.CausalConv(3, 4, dilation=2),
+    "MaskedConv": lambda: pf.nn.MaskedConv(2, 4, 2, 1, 1, sources=[0, 1], targets=[0, 0, 1, 1], own="hidden"),
+    "GatedPixelBlock": lambda: pf.nn.GatedPixelBlock(6, 3, groups=3, condition=2, dropout=0.1),
+    "PixelStack": lambda: pf.nn.PixelStack(3, 2, width=6, blocks=1, kernel=3, groups=3, condition=2),
     "WaveStack": lambda: pf.nn.WaveStack(2, 3, width=4, skip=4, dilations=[1, 2], condition=2),
 }
 

@@ -28,6 +28,10 @@ def _stage(folder) -> dict[str, object]:
         + "".join(f"{i},{h},{w},{h + i},{i % 2}\n" for i in range(4) for h in range(3) for w in ("pulse", "heat")),
         encoding="utf-8",
     )
+    (folder / "growth.csv").write_text(
+        "child,age,height\n" + "".join(f"{i},{a},{80 + 6 * a + i}\n" for i in range(12) for a in range(1, 5)),
+        encoding="utf-8",
+    )
     t, x = torch.linspace(0, 1, 5), torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(1))
     series = {"t": t, "x": x, "t1": t, "t2": t[:3], "x1": x[0], "x2": x[1, :3]}
     return {

@@ -72,6 +72,7 @@ MODELS: dict[str, Entry] = {
         Entry("transformer_flow", "pushforward.models.flows:transformer_flow", ("images", "table"), "causal transformers over patches or columns; exact density"),
         Entry("hybrid", "pushforward.models.flows:hybrid", ("images", "table"), "flow and classifier in one network; data with labels"),
         Entry("made", "pushforward.models.autoregressive:made", ("table",), "masked autoregressive network; exact probabilities of levels, density of numbers"),
+        Entry("pixelcnn", "pushforward.models.autoregressive:pixel_cnn", ("images",), "gated convolutions over the pixels before; exact, by class"),
         Entry("v_diffusion", "pushforward.models.diffusion:v_diffusion", ("images", "table"), "diffusion on the cosine path, velocity prediction; images by class"),
         Entry("ddpm", "pushforward.models.diffusion:ddpm", ("images", "table"), "denoising diffusion, noise prediction, linear schedule"),
         Entry("score_sde", "pushforward.models.diffusion:score_sde", ("images", "table"), "score on the path of an SDE: vp, subvp or ve"),

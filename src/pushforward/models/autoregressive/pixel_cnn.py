@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Size, Tensor
-from torch.nn import functional
 
 from pushforward.core.batching import chunks, count
 from pushforward.core.distribution import Distribution
@@ -138,7 +137,9 @@ class PixelCNN(Distribution):
         return self._scores(x if self.binarise is None else self.bits(x), condition)
 
     def _scores(self, y: Tensor, condition: Tensor | None) -> Tensor:
-        if y.device.type == "cpu" and not bool(((y == y.round()) & (y >= 0) & (y <= self.top)).all()):
+        # At a step of a training on a GPU the check would wait for the device; a score of no level is then -inf.
+        checked = y.device.type == "cpu" or not torch.is_grad_enabled()
+        if checked and not bool(((y == y.round()) & (y >= 0) & (y <= self.top)).all()):
             raise DataError(f"expected whole numbers from 0 to {self.levels - 1}, got {float(y.min()):g} to {float(y.max()):g}; "
                             "give pixels as they are stored, not scaled")  # fmt: skip
         parameters, elements = self.predictions(y, condition), y.movedim(1, 3)
@@ -151,20 +152,29 @@ class PixelCNN(Distribution):
 
     def _probe(self, condition: Tensor | None) -> object:
         # A walk calls no submodule whose output could be measured; the evaluation for scores does.
-        return self.predictions(torch.zeros(1, *self.event_shape, dtype=dtype_of(self), device=device_of(self)), condition)
+        return self.predictions(
+            torch.zeros(1, *self.event_shape, dtype=dtype_of(self), device=device_of(self)), condition
+        )
 
     def _given(self, condition: Tensor | None) -> Tensor | None:
         if condition is None:
             return None
-        return functional.one_hot(condition.long(), self.classes).to(dtype_of(self))
+        numbers = torch.arange(self.classes, device=condition.device)
+        return (condition[:, None].round() == numbers).to(
+            dtype_of(self)
+        )  # a number that is no class is encoded as none
 
     def _known(self, given: Known, full: Size) -> Known:
         """Numbers of the network and where they hold, `(rows, *event)` both."""
         if not (isinstance(given, tuple | list) and len(given) == 2):
-            raise ShapeError(f"expected given=(image, mask), got {type(given).__name__}; a mask is true where pixels are known")
+            raise ShapeError(
+                f"expected given=(image, mask), got {type(given).__name__}; a mask is true where pixels are known"
+            )
         image, mask = (torch.as_tensor(part).to(device_of(self)) for part in given)
         try:
-            image, mask = (part.expand(full + self.event_shape).reshape(-1, *self.event_shape) for part in (image, mask))
+            image, mask = (
+                part.expand(full + self.event_shape).reshape(-1, *self.event_shape) for part in (image, mask)
+            )
         except RuntimeError:
             raise ShapeError(f"expected an image and a mask that broadcast to {tuple(full + self.event_shape)}, got "
                              f"{tuple(image.shape)} and {tuple(mask.shape)}") from None  # fmt: skip

@@ -41,16 +41,17 @@ def pixel_cnn(data: Images | None = None, *, outputs: Outputs | None = None, wid
     >>> type(model.output).__name__, model.sample(2).shape
     ('Categorical', torch.Size([2, 1, 8, 8]))
     """
-    if data is None and (event_shape is None or levels is None):
-        raise ConfigError("expected data, or event_shape= and levels=, got neither; give images")
     if data is not None:
         if not isinstance(data, Images):
             raise DataError(f"expected Images, got {type(data).__name__}; load a folder of images or use Images.of")
         if event_shape is not None or levels is not None or classes not in (None, 0, data.classes):
-            raise ConfigError("expected shape, levels and classes to come from the data, got them beside it; leave them out")
+            raise ConfigError(
+                "expected shape, levels and classes to come from the data, got them beside it; leave them out"
+            )
         event_shape, levels = data.shape, data.levels
         classes = data.classes if classes is None else classes
-    assert event_shape is not None and levels is not None
+    if event_shape is None or levels is None:
+        raise ConfigError("expected data, or event_shape= and levels=, got neither; give images")
     channels = event_shape[0]
     seen = 2 if binarise is not None else levels
     outputs = outputs or ("bernoulli" if seen == 2 else "softmax" if seen <= 32 else "logistic_mixture")

@@ -33,7 +33,7 @@ class BoltzmannTraining:
     BoltzmannTraining(kind='cd', steps=5)
     """
 
-    kind: Kind = "pcd"
+    kind: str = "pcd"
     steps: int = 1
 
     def __post_init__(self):

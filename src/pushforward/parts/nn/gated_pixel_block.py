@@ -8,7 +8,6 @@ the cone above a pixel: a single stack of masked convolutions never sees the pix
 van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders", https://arxiv.org/abs/1606.05328, figures 1 and 2.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,6 +26,7 @@ class GatedPixelBlock(nn.Module):
     belongs to group i * groups // width, and sees groups up to its own. Raises `ConfigError` for a kernel that is even, or a width
     that groups do not divide.
 
+    >>> import torch
     >>> block = GatedPixelBlock(6, 3)
     >>> v, h, z = block(torch.zeros(2, 6, 4, 5), torch.zeros(2, 6, 4, 5))
     >>> v.shape == h.shape == z.shape

@@ -39,6 +39,7 @@ class MaskedConv(nn.Module):
     """
 
     mask: Tensor
+    bias: nn.Parameter
 
     def __init__(self, inputs: int, outputs: int, rows: int = 1, left: int = 0, right: int = 0, *, above: bool = False,
                  sources: Sequence[int] | None = None, targets: Sequence[int] | None = None,
@@ -53,6 +54,7 @@ class MaskedConv(nn.Module):
                               f"{len(sources)}, {len(targets)} and {own!r}")  # fmt: skip
         self.rows, self.left, self.right, self.above = rows, left, right, above
         conv = nn.Conv2d(inputs, outputs, (rows, left + 1 + right))
+        assert isinstance(conv.bias, nn.Parameter)
         self.weight, self.bias = conv.weight, conv.bias
         mask = torch.ones_like(conv.weight)
         if not above:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .gated_pixel_block import GatedPixelBlock, gate
+from .masked_conv import MaskedConv
 from .pixel_stack import PixelStack
 
 
@@ -103,7 +104,7 @@ class PixelWalk:
         self.image[:, :-1, r + self.side, c + self.side] = pixel
 
 
-def _square(conv) -> tuple[Tensor, Tensor]:
+def _square(conv: MaskedConv) -> tuple[Tensor, Tensor]:
     return conv.masked()[:, :, 0, 0].T.contiguous(), conv.bias
 
 
