@@ -91,9 +91,13 @@ def run(rounds: int = 15) -> Report:
                 calls = {name: _call(solve, module, backward) for name, solve in solves.items()}
                 calls["diffrax"] = _diffrax(module, method, backward)
                 name = f"{title}, {method}, {'forward and gradient' if backward else 'forward'}"
-                report.comparisons.append(
-                    compare(name, calls.pop(OURS), calls, check=lambda a=checked: a, repeats=rounds, warmup=2)
-                )
+                ours, slow = calls.pop(OURS), {who: calls.pop(who) for who in ("torchsde", "ours, BrownianPath")}
+                report.comparisons += [
+                    compare(name, ours, calls, check=lambda a=checked: a, repeats=rounds, warmup=2),
+                    # A hundred times as long: few rounds, and no profile.
+                    compare(f"{name}, paths that can be asked again", ours, slow, check=lambda a=checked: a,
+                            repeats=max(2, rounds // 5), warmup=0, profiled=False),
+                ]  # fmt: skip
     return report
 
 

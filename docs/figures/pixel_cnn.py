@@ -12,7 +12,7 @@ SHOWN = 10
 
 def draw() -> Figure:
     """Left: the gradient of a pixel in both stacks. Middle: draws by class. Right: digits held back, their tops, completions."""
-    figure = canvas(height=3.0)
+    figure = canvas(height=2.2)
     sight, drawn, completed = figure.subplots(1, 3, width_ratios=[1, 1.4, 1.4])
     _sight(sight)
     images = pf.data.load("digits")
@@ -33,7 +33,7 @@ def draw() -> Figure:
     top[:, :4] = True
     whole = model.sample(2, batch.condition, given=(batch.x, top), generator=generator)
     blank = torch.where(top, batch.x, torch.full_like(batch.x, 8.0))
-    _sheet(completed, torch.stack([batch.x, blank, *whole]), "held back, top given, completed twice")
+    _sheet(completed, torch.stack([batch.x, blank, *whole]), "held back, top given, two draws")
     return figure
 
 

@@ -1,8 +1,8 @@
 """Gated PixelCNN of the digits of MNIST in black and white (needs PUSHFORWARD_DATA), exact in nats.
 
-Van den Oord et al. 2016 (https://arxiv.org/abs/1601.06759, table 4) have 81.3 nats (PixelCNN) and 79.2 (PixelRNN), and gated descendants
-81.45 and less, on the binarisation of Larochelle and Murray 2011. That file is not carried here: greys become white by one fair draw for each image,
-fixed, which is of the same kind but not the same bits, and training sees a new draw at every step. Compare the order.
+Van den Oord et al. 2016 (https://arxiv.org/abs/1601.06759) have 81.3 nats with a PixelCNN and 79.2 with a PixelRNN, on the
+binarisation of Larochelle and Murray 2011. That file is not carried here: for scores greys become white by one fair draw for each image,
+of the same kind but not the same bits, and training sees a new draw at every step. Compare the order.
 """
 
 from .recipe import Recipe

@@ -202,16 +202,20 @@ class PixelCNN(Distribution):
             if walk is not None:
                 walk.begin_row(r)
             for c in range(width):
+                if walk is None and c not in wanted:
+                    continue  # what is remembered of a known column is wanted by those after it, a value is not
                 for g in range(steps) if wanted and c <= wanted[-1] else ():
-                    of = [g] if steps > 1 else list(range(channels))
+                    of = slice(g, g + 1) if steps > 1 else slice(None)
                     if walk is None:
                         parameters = self.predictions(y, condition)[:, r, c, g]
                     else:
-                        walk.put(r, c, 2 * y[:, :, r, c] / self.top - 1)
+                        if g:  # the first group of a pixel sees nothing of it
+                            walk.put(r, c, 2 * y[:, :, r, c] / self.top - 1)
                         parameters = walk.parameters(c).unflatten(1, (steps, -1))[:, g]
-                    value = self.output.sample(parameters, u[:, r, c, g], temperature, top_p).reshape(n, len(of))
-                    fixed = None if known is None else known[1][:, of, r, c]
-                    y[:, of, r, c] = value if fixed is None else torch.where(fixed, y[:, of, r, c], value)
+                    value = self.output.sample(parameters, u[:, r, c, g], temperature, top_p).reshape(n, -1)
+                    y[:, of, r, c] = (
+                        value if known is None else torch.where(known[1][:, of, r, c], known[0][:, of, r, c], value)
+                    )
                 if walk is not None:
                     walk.put(r, c, 2 * y[:, :, r, c] / self.top - 1)
         self.train(was_training)
