@@ -50,7 +50,7 @@ def interpolate(dense: tuple[tuple[float, ...], ...], theta: Tensor, y0: Tensor,
     weights = theta * numbers[-1]
     for number in reversed(numbers[:-1]):
         weights = (weights + number) * theta
-    return y0 + (expand_right(weights, stages) * stages).sum(1)
+    return y0 + torch.bmm(weights.unsqueeze(1), stages.unsqueeze(-1).flatten(2)).view_as(y0)
 
 
 class Record:
@@ -114,14 +114,25 @@ class Saves:
         if not len(rows):
             return
         starts, ends = torch.stack(record.t0), torch.stack(record.t1)
-        # The step of a save time is the last that starts strictly before it; rejected steps share the start of the
-        # accepted one after them, so that one is the last.
-        step = (starts.detach()[:, rows] * self.sign < self.clock[rows, columns]).sum(0) - 1
+        step, n = self._steps(starts.detach(), rows, columns), starts.shape[1]
         start = starts[step, rows]
         theta = (self.t[rows, columns] - start) / (ends[step, rows] - start)
-        stages = record.stacked_stages().transpose(1, 2)[step, rows]  # (points, s, *event)
-        self.values.append(interpolate(self.dense, theta, torch.stack(record.y0)[step, rows], stages))
+        stages = record.stacked_stages()  # (steps, s, n, *event)
+        place = (step * stages.shape[1] * n + rows).unsqueeze(1) + n * torch.arange(stages.shape[1], device=step.device)
+        chosen = stages.flatten(0, 2).index_select(0, place.flatten()).unflatten(0, place.shape)
+        y0 = torch.stack(record.y0).flatten(0, 1).index_select(0, step * n + rows)
+        self.values.append(interpolate(self.dense, theta, y0, chosen))
         self.places.append((rows, columns))
+
+    def _steps(self, starts: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Which of the steps that begin at `starts` `(steps, n)` covers each save time.
+
+        It is the last that starts strictly before it; rejected steps share the start of the accepted one after them, so that
+        one is the last.
+        """
+        low, high = int(columns.min()), int(columns.max()) + 1
+        clock = self.clock[:, low:high].contiguous()
+        return torch.searchsorted((starts * self.sign).t().contiguous(), clock)[rows, columns - low] - 1
 
     def assemble(self, y0: Tensor, last: Tensor) -> Tensor:
         """`(T, n, *event)`; save times that were not reached get `last`, `(n, *event)`."""
