@@ -21,7 +21,7 @@ from pushforward.core.registry import register
 from pushforward.core.shapes import as_size
 
 Place = int | tuple[int, int]
-MOST_STEPS, MOST_NUMBERS = 64, 4096  # drawn at once for a row
+MOST_STEPS, MOST_NUMBERS = 16, 4096  # drawn at once for a row: the last ones of a solve are often not needed
 
 
 @register
@@ -88,4 +88,4 @@ class WienerIncrements:
         """Numbers `(n, *shape)` for all steps of a block, or for one step where samples have steps of their own."""
         label, steps = (mix(kind, 0, block), self._steps) if isinstance(block, int) else (mix(kind, 1, *block), 1)
         rows = RowGenerator(mix(self.seed, label), like.shape[0], start=self.start, device=like.device)
-        return rows.normal(steps, *self.shape, dtype=like.dtype).transpose(0, 1).contiguous().unbind(0)
+        return rows.normal(steps, *self.shape, dtype=like.dtype).unbind(1)
