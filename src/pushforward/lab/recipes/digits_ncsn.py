@@ -4,7 +4,7 @@ Song and Ermon 2019, https://arxiv.org/abs/1907.05600; the noise levels by the r
 https://arxiv.org/abs/2006.09011.
 """
 
-from .recipe import Recipe
+from .recipe import Expected, Recipe
 
 RECIPE = Recipe(
     name="digits_ncsn",
@@ -14,4 +14,5 @@ RECIPE = Recipe(
     minutes=3.0,
     paper="https://arxiv.org/abs/2006.09011",
     settings={"batch_size": 128, "learning_rate": 2e-3, "patience": 0},
+    expected=(Expected("recognised samples (%)", 96.5, 3.0), Expected("held-out bits/dim", 1.77, 0.12)),
 )

