@@ -142,3 +142,41 @@ def test_a_flow_between_two_sets_arrives():
     close_moments(moved, data.double().mean(0), torch.cov(data.double().T), slack=0.1)
     with pytest.raises(ValueError, match="sigma > 0"):
         model.score(data, torch.full((2000,), 0.5))
+
+
+def test_pairs_are_within_the_label_and_every_label_meets_all_of_the_source():
+    """By counting: rows of a label meet rows of source that were dealt to it, whose distribution is that of the whole source."""
+    data, source = draws(0, 600, 1), draws(1, 600, 2)
+    labels = (data[:, 0] > 1).long()  # depends on the data as much as can be
+    for coupling in ("optimal", "entropic"):
+        met = pair(data, source, coupling, SIGMA, RowGenerator(3, 600), labels)
+        for label in (0, 1):
+            rows = labels == label
+            assert {tuple(v) for v in met[rows].tolist()} <= {tuple(v) for v in source[rows].tolist()}
+            assert stats.ks_2samp(met[rows, 0], source[:, 0]).pvalue > BUDGET
+        plain = pair(data, source, coupling, SIGMA, RowGenerator(3, 600))
+        assert (
+            stats.ks_2samp(plain[labels == 1, 0], source[:, 0]).pvalue < BUDGET
+        )  # the trap: a part of the source only
+
+
+def test_a_flow_is_moved_to_the_data_of_its_condition():
+    torch.manual_seed(0)
+    source = draws(1, 2000, 1).float()
+    c = torch.randn(2000, 1, generator=torch.Generator().manual_seed(4))
+    data = 0.3 * draws(0, 2000, 2).float() + 2 * c  # given c: moved by 2 c
+    model = pf.diffusion.bridge(
+        pf.data.Table.of(torch.cat([data, c], 1), ["a", "b", "c"]).given("c"), source=source, width=32
+    )
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for k in range(300):
+        rows = torch.randint(2000, (128,), generator=torch.Generator().manual_seed(k))
+        optimiser.zero_grad()
+        model.objective(model, Batch(data[rows], c[rows]), RowGenerator(k, 128)).value.backward()
+        optimiser.step()
+    means = [model.transport(source, torch.full((2000, 1), at), steps=10).mean(0) for at in (-1.0, 1.0)]
+    # By linearity the means are 4 apart; training leaves a tenth.
+    assert ((means[1] - means[0]) - 4).abs().max() < 0.6
+    assert model.sample(3, torch.tensor([[0.0], [1.0]])).shape == (3, 2, 2)
+    with pytest.raises(ValueError, match="condition"):
+        model.transport(source)

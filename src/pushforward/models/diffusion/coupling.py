@@ -12,6 +12,7 @@ left falls with beta and with the size of the batch. Chemseddine et al. 2024, ht
 Kerrigan, Migliorini and Smyth 2024, https://arxiv.org/abs/2404.04240.
 """
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -45,11 +46,18 @@ def couple(data: Tensor, noise: Tensor, coupling: Coupling, condition: Tensor | 
     if coupling == "optimal" or condition is None:
         return noise[assignment(squared_distances(data, noise))]
     if not condition.is_floating_point():
-        return _within_labels(data, noise, condition)
+        return noise[within_labels(condition, lambda rows: assignment(squared_distances(data[rows], noise[rows])))]
+    return noise[assignment(between(data, noise, condition))]
+
+
+def between(data: Tensor, noise: Tensor, condition: Tensor | None) -> Tensor:
+    """The costs `(n, n)` of pairs: of their distance, and of the difference in the condition where there is one, numbers `(n, *k)`."""
+    if condition is None:
+        return squared_distances(data, noise)
     c = condition.flatten(1).to(data.dtype)
     c = (c - c.mean(0)) / c.std(0).clamp(min=1e-12)
     # Row i's noise carries row i's condition: both were drawn without regard to each other.
-    return noise[assignment(squared_distances(data, noise) + BETA * squared_distances(c, c))]
+    return squared_distances(data, noise) + BETA * squared_distances(c, c)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -58,9 +66,10 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return torch.addmm(b.square().sum(1), a, b.T, alpha=-2).add_(a.square().sum(1, keepdim=True)).clamp_(min=0)
 
 
-def _within_labels(data: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
-    order = torch.arange(len(data), device=data.device)
+def within_labels(labels: Tensor, met: Callable[[Tensor], Tensor]) -> Tensor:
+    """The order `(n,)` in which rows meet others of their label only; `met(rows)` says it for the rows of one label."""
+    order = torch.arange(len(labels), device=labels.device)
     for label in labels.unique():
         rows = (labels == label).nonzero()[:, 0]
-        order[rows] = rows[assignment(squared_distances(data[rows], noise[rows]))]
-    return noise[order]
+        order[rows] = rows[met(rows)]
+    return order
